@@ -1,0 +1,12 @@
+/** Who an identifier proved to be. The app may add what it likes beside `id`. */
+export interface Account {
+  /** Stable and unique; never reused for another person. At most 255 bytes. */
+  readonly id: string;
+}
+
+/** Answers from the app are checked by their own `id`: `true`, `1`, `{}` and `[]` are nobody. */
+export function isAccount(value: unknown): value is Account {
+  if (typeof value !== 'object' || value === null || !Object.hasOwn(value, 'id')) return false;
+  const { id } = value as Account;
+  return typeof id === 'string' && id !== '' && Buffer.byteLength(id) <= 255 && id.isWellFormed();
+}

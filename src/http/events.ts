@@ -1,0 +1,75 @@
+import type { AuthContext } from './auth-state.js';
+import { clientAddress } from './client-address.js';
+
+type Named<Name extends string, Facts = unknown> = { readonly name: Name } & Facts;
+interface OfAccount {
+  readonly account: string;
+}
+interface WithReason {
+  readonly reason: string;
+}
+interface Locked {
+  readonly retryAfterSeconds: number;
+}
+
+type Happening =
+  | Named<'login.succeeded', OfAccount & { readonly methods: readonly string[]; readonly token: string }>
+  | Named<'login.failed', Partial<OfAccount> & WithReason>
+  | Named<'login.refused', WithReason>
+  | Named<'account.locked', Locked>
+  | Named<'address.locked', Locked>
+  | Named<'second_factor.requested', OfAccount>
+  | Named<'second_factor.failed', OfAccount & WithReason>
+  | Named<'second_factor.locked', OfAccount & Locked>
+  | Named<'second_factor.unreadable', OfAccount & WithReason>
+  | Named<'totp.replayed', OfAccount>
+  | Named<'pending_login.exhausted', OfAccount>
+  | Named<'token.issued', OfAccount & { readonly token: string; readonly scope: string }>
+  | Named<'token.revoked', OfAccount & { readonly token: string }>
+  | Named<'tokens.revoked', OfAccount & { readonly count: number }>
+  | Named<'password.refused', WithReason>
+  | Named<'breach_check.skipped', WithReason>
+  | Named<'store.failed', WithReason>
+  | Named<'config.weakened', WithReason>;
+
+/**
+ * What happened, for people and logs: `app.on('auth', (event) => …)`. `account` is an account id; the time is
+ * the process's, in milliseconds since the epoch; the address is the client's as far as it can be trusted.
+ * Never a secret, a body, a raw token or an identifier that proved to be nobody's: people type passwords into
+ * the name field.
+ */
+export type AuthEvent = Happening & { readonly time: number; readonly ip: string };
+
+/** A listener that throws is the app's error, never a reason to answer a login otherwise. */
+export function emitEvent(ctx: AuthContext, happening: Happening): void {
+  const event: AuthEvent = { ...happening, time: Date.now(), ip: clientAddress(ctx) };
+  try {
+    ctx.app.emit('auth', event);
+  } catch (error) {
+    ctx.app.emit('error', error, ctx);
+  }
+}
+
+const onceTold = new WeakMap<object, Map<string, number>>();
+
+/** Emits at most once per app and reason within `everyMs`, so that a fault does not flood the log. */
+function emitSeldom(ctx: AuthContext, happening: Happening & WithReason, everyMs: number): void {
+  const told = onceTold.get(ctx.app) ?? new Map<string, number>();
+  onceTold.set(ctx.app, told);
+  const key = `${happening.name}: ${happening.reason}`;
+  const last = told.get(key);
+  const now = performance.now();
+  if (last !== undefined && now - last < everyMs) return;
+  told.set(key, now);
+  emitEvent(ctx, happening);
+}
+
+/** At most one a second for each reason. */
+export function emitStoreFailure(ctx: AuthContext, reason: string): void {
+  emitSeldom(ctx, { name: 'store.failed', reason }, 1000);
+}
+
+/** Once per app and reason: something is configured so that it protects less than it seems to. */
+export function emitWeakness(ctx: AuthContext, reason: string): void {
+  emitSeldom(ctx, { name: 'config.weakened', reason }, Number.POSITIVE_INFINITY);
+}
