@@ -1,6 +1,6 @@
 import type Koa from 'koa';
 import type { Account } from '../core/account.js';
-import type { TokenFacts } from '../core/access-tokens.js';
+import type { TokenFacts } from '../core/token-record.js';
 import type { RefusalBody } from './refusals.js';
 
 /**

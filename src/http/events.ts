@@ -11,12 +11,16 @@ interface WithReason {
 interface Locked {
   readonly retryAfterSeconds: number;
 }
+/** The lockout's key of what was counted: the same for the same name, and no name. */
+interface OfSubject {
+  readonly subject: string;
+}
 
 type Happening =
   | Named<'login.succeeded', OfAccount & { readonly methods: readonly string[]; readonly token: string }>
-  | Named<'login.failed', Partial<OfAccount> & WithReason>
+  | Named<'login.failed', Partial<OfSubject> & WithReason>
   | Named<'login.refused', WithReason>
-  | Named<'account.locked', Locked>
+  | Named<'account.locked', OfSubject & Locked>
   | Named<'address.locked', Locked>
   | Named<'second_factor.requested', OfAccount>
   | Named<'second_factor.failed', OfAccount & WithReason>
@@ -52,16 +56,17 @@ export function emitEvent(ctx: AuthContext, happening: Happening): void {
 
 const onceTold = new WeakMap<object, Map<string, number>>();
 
-/** Emits at most once per app and reason within `everyMs`, so that a fault does not flood the log. */
-function emitSeldom(ctx: AuthContext, happening: Happening & WithReason, everyMs: number): void {
+/** Emits at most once per app and reason within `everyMs`, so that a fault does not flood the log. Answers whether. */
+function emitSeldom(ctx: AuthContext, happening: Happening & WithReason, everyMs: number): boolean {
   const told = onceTold.get(ctx.app) ?? new Map<string, number>();
   onceTold.set(ctx.app, told);
   const key = `${happening.name}: ${happening.reason}`;
   const last = told.get(key);
   const now = performance.now();
-  if (last !== undefined && now - last < everyMs) return;
+  if (last !== undefined && now - last < everyMs) return false;
   told.set(key, now);
   emitEvent(ctx, happening);
+  return true;
 }
 
 /** At most one a second for each reason. */
@@ -69,7 +74,7 @@ export function emitStoreFailure(ctx: AuthContext, reason: string): void {
   emitSeldom(ctx, { name: 'store.failed', reason }, 1000);
 }
 
-/** Once per app and reason: something is configured so that it protects less than it seems to. */
-export function emitWeakness(ctx: AuthContext, reason: string): void {
-  emitSeldom(ctx, { name: 'config.weakened', reason }, Number.POSITIVE_INFINITY);
+/** Once per app and reason: something is configured so that it protects less than it seems to. Answers whether. */
+export function emitWeakness(ctx: AuthContext, reason: string): boolean {
+  return emitSeldom(ctx, { name: 'config.weakened', reason }, Number.POSITIVE_INFINITY);
 }

@@ -18,11 +18,14 @@ export const refusals = {
   locked_out: [429, 'Too many failed attempts. Try again later.'],
   busy: [429, 'Too many attempts are being checked at this moment. Try again.'],
   store_unavailable: [503, 'Logins cannot be checked at this moment. Try again later.'],
-  breach_check_unavailable: [503, 'Passwords cannot be checked against breaches at this moment. Try again later.'],
+  breach_check_unavailable: [
+    503,
+    'Passwords cannot be checked against breaches at this moment. Try again later.',
+  ],
 } as const satisfies Record<string, readonly [status: number, description: string]>;
 
 /** Every expected no. The code is the contract; the sentence beside it may change. */
-export type RefusalCode = keyof typeof table;
+export type RefusalCode = keyof typeof refusals;
 
 /** Body of a refusal: RFC 6749 section 5.2 names, plus what the code adds. */
 export interface RefusalBody {

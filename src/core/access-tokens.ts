@@ -1,0 +1,164 @@
+import { isAccount, type Account } from './account.js';
+import { keyHash } from './key-hash.js';
+import { Login } from './login.js';
+import { callback, describe, integer, offering, readOptions, required } from './options.js';
+import { isScope } from './scope.js';
+import { SecretText } from './secret-text.js';
+import { ask, isBoolean, isCount } from './store-call.js';
+import { readTokenRecord, writeTokenRecord, type TokenFacts, type VerifiedToken } from './token-record.js';
+import { isStoredTokenOrNull, isStoredTokens, tokenStoreMethods, type TokenStore } from './token-store.js';
+
+/** Seven days, in seconds. No token lives longer, whatever the options say. */
+export const longestTokenSeconds = 604_800;
+
+export interface AccessTokensOptions {
+  /** Where tokens are kept: `memoryStore()` for one process, `redisStore(redis)` for several. */
+  readonly store: TokenStore;
+  /**
+   * How long a token works, in seconds, at most 604,800.
+   *
+   * @default 604_800
+   */
+  readonly lifetimeSeconds?: number;
+  /**
+   * Clock of the process in milliseconds since the epoch; it only ages login proofs.
+   *
+   * @default Date.now
+   */
+  readonly now?: () => number;
+}
+
+/** What the issuer decides about one token. */
+export interface TokenGrant {
+  readonly scope?: string;
+  readonly name?: string;
+  readonly lifetimeSeconds?: number;
+}
+
+const text = new SecretText('pcat_');
+
+/** Regular expression source that matches every access token, for secret scanners. */
+export const accessTokenPattern: string = text.pattern;
+
+/**
+ * Opaque bearer tokens (RFC 6750): 256 random bits, kept as a SHA-256 hash, revocable at once. Neither a
+ * signature nor a claim decides, only whether the store still has it.
+ */
+export class AccessTokens {
+  readonly #store: TokenStore;
+  readonly #lifetimeSeconds: number;
+  readonly #now: () => number;
+
+  /** @throws {TypeError} on an unknown option or a wrong value; a lifetime over 7 days is one. */
+  constructor(options: AccessTokensOptions) {
+    const {
+      store,
+      lifetimeSeconds = longestTokenSeconds,
+      now = Date.now,
+    } = readOptions<AccessTokensOptions>('AccessTokens', options, {
+      store: required(
+        offering('a token store such as memoryStore() or redisStore(redis)', ...tokenStoreMethods),
+      ),
+      lifetimeSeconds: integer(1, longestTokenSeconds),
+      now: callback,
+    });
+    this.#store = store;
+    this.#lifetimeSeconds = lifetimeSeconds;
+    this.#now = now;
+  }
+
+  /**
+   * Issues a token on a proven login and uses the proof up. Null when the account's tokens were revoked while
+   * the login was under way.
+   *
+   * @throws {TypeError} when `login` is not a complete, fresh, unused proof, or the grant is out of range.
+   * @throws {StoreUnavailable} when the store cannot tell.
+   */
+  async issue(
+    login: Login,
+    grant: TokenGrant = {},
+  ): Promise<{ secret: string; facts: VerifiedToken } | null> {
+    const {
+      scope = '',
+      name = '',
+      lifetimeSeconds = this.#lifetimeSeconds,
+    } = readOptions<TokenGrant>('issue', grant, {
+      scope: { demand: 'scope values separated by single spaces', accepts: (v) => v === '' || isScope(v) },
+      name: {
+        demand: 'a string of at most 255 bytes',
+        accepts: (v) => typeof v === 'string' && Buffer.byteLength(v) <= 255,
+      },
+      lifetimeSeconds: integer(1, longestTokenSeconds),
+    });
+    const { account, methods, provenAt, startedAt } = Login.take(login, this.#now());
+    const secret = text.create();
+    const key = keyHash('token', secret);
+    const record = writeTokenRecord({
+      account: account.id,
+      scope,
+      name,
+      methods,
+      authTime: Math.floor(provenAt / 1000),
+    });
+    const stored = await ask(
+      () =>
+        this.#store.issueToken({
+          key,
+          account: accountKey(account.id),
+          lifetimeMs: lifetimeSeconds * 1000,
+          startedAt,
+          record,
+        }),
+      isStoredTokenOrNull,
+    );
+    return stored === null ? null : { secret, facts: readTokenRecord(stored) };
+  }
+
+  /**
+   * Whose token this is; null for one that is unknown, expired, revoked or mistyped. A wrong checksum is
+   * answered without a hash or a store call.
+   */
+  check(token: string): Promise<VerifiedToken | null> {
+    if (!text.isWellFormed(token)) return Promise.resolve(null);
+    const key = keyHash('token', token);
+    return ask(() => this.#store.readToken(key), isStoredTokenOrNull).then((stored) =>
+      stored === null ? null : readTokenRecord(stored),
+    );
+  }
+
+  /** Ends one token, by its id. Answers whether it was live. After the answer no process accepts it. */
+  async revoke(id: string): Promise<boolean> {
+    const key = keyOf(id);
+    return key !== null && ask(() => this.#store.revokeToken(key), isBoolean);
+  }
+
+  /**
+   * Ends all tokens of an account and every login of it that is under way, pending ones included: for a changed
+   * password, a disabled account, "log out everywhere". Answers how many tokens ended.
+   *
+   * @param options - `except`: id of a token that stays, usually the one acting.
+   */
+  async revokeAll(account: Account, options: { readonly except?: string } = {}): Promise<number> {
+    if (!isAccount(account))
+      throw new TypeError(`revokeAll: account must have an id, not ${describe(account)}`);
+    const { except } = options;
+    const kept = except === undefined ? undefined : (keyOf(except) ?? undefined);
+    return ask(() => this.#store.revokeTokens(accountKey(account.id), kept), isCount);
+  }
+
+  /** The live tokens of an account, oldest first. */
+  async list(account: Account): Promise<readonly TokenFacts[]> {
+    if (!isAccount(account)) throw new TypeError(`list: account must have an id, not ${describe(account)}`);
+    const stored = await ask(() => this.#store.listTokens(accountKey(account.id)), isStoredTokens);
+    return stored.map((one) => readTokenRecord(one).token).toSorted((a, b) => a.createdAt - b.createdAt);
+  }
+}
+
+/** The key that an account's records are filed under. */
+export function accountKey(id: string): string {
+  return keyHash('account-records', id);
+}
+
+function keyOf(id: string): string | null {
+  return /^[A-Za-z0-9_-]{43}$/.test(id) ? Buffer.from(id, 'base64url').toString('hex') : null;
+}

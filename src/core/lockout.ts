@@ -1,0 +1,192 @@
+import { attemptStoreMethods, isCounts, isDecision, isStatus } from './attempt-store.js';
+import type { AttemptStatus, AttemptStore, AttemptSubject } from './attempt-store.js';
+import { readLimits, type LockoutLimit } from './attempt-limits.js';
+import type { AttemptLimit } from './attempt-window.js';
+import { canonicalIdentifier } from './identifier.js';
+import { keyHash } from './key-hash.js';
+import { offering, readOptions, required } from './options.js';
+import { ask, isBoolean, isNothing } from './store-call.js';
+
+export interface LockoutOptions {
+  /** Where attempts are counted: `memoryStore()` for one process, `redisStore(redis)` for several. */
+  readonly store: AttemptStore;
+  /**
+   * Failed attempts allowed for one account, shortest window first.
+   *
+   * @default 10 in 1 minute, 20 in 1 hour, 40 in 1 day; each locks for as long as its window
+   */
+  readonly limits?: readonly LockoutLimit[];
+  /**
+   * Failed attempts allowed from one client address (IPv6: one /64) over all accounts, or false for none.
+   *
+   * @default 100 in 1 minute, 300 in 1 hour, 1,000 in 1 day
+   */
+  readonly addressLimits?: readonly LockoutLimit[] | false;
+}
+
+/** Who is counted. `account` wins over `identifier`; several parts (tenant, user) are kept apart. */
+export interface AttemptNames {
+  /** As {@link canonicalIdentifier} spells it. */
+  readonly identifier: string;
+  readonly account?: string | readonly string[];
+  /** One source as {@link addressSource} spells it. */
+  readonly address?: string;
+}
+
+/** A refused attempt. `busy`: the last slot is held by a check that is still running. */
+export interface Locked {
+  readonly granted: false;
+  readonly busy: boolean;
+  readonly retryAfterSeconds: number;
+}
+
+/** A counted attempt; the first call of `giveBack` or `fail` ends it. */
+export interface ReservedAttempt {
+  readonly granted: true;
+  /** The account's key, for a pending login to be bound to. */
+  readonly subject: string;
+  /** Store time in microseconds, read before the secret was looked at. */
+  readonly time: number;
+  /** The secret was right, or was not looked at: nothing happened. */
+  readonly giveBack: () => Promise<void>;
+  /** The secret was wrong. Answers what this failure locked, in seconds: absent where it locked nothing. */
+  readonly fail: () => Promise<{ readonly account?: number; readonly address?: number }>;
+}
+
+const seconds = (ms: number): number => Math.ceil(ms / 1000);
+
+/**
+ * Account lockout that holds under parallel guessing: an attempt is reserved, in one atomic step of the store,
+ * before the secret is looked at, so no interleaving evaluates more than the limits allow.
+ *
+ * @see OWASP Authentication Cheat Sheet, "Account Lockout"; NIST SP 800-63B-4 section 3.2.2
+ */
+export class Lockout {
+  readonly #store: AttemptStore;
+  readonly #limits: readonly AttemptLimit[];
+  readonly #addressLimits: readonly AttemptLimit[] | undefined;
+
+  /** @throws {TypeError} on an unknown option, a wrong value, or limits out of order. */
+  constructor(options: LockoutOptions) {
+    const list = { demand: 'a list of limits', accepts: Array.isArray };
+    const {
+      store,
+      limits = [
+        { failures: 10, withinSeconds: 60 },
+        { failures: 20, withinSeconds: 3600 },
+        { failures: 40, withinSeconds: 86_400 },
+      ],
+      addressLimits = [
+        { failures: 100, withinSeconds: 60 },
+        { failures: 300, withinSeconds: 3600 },
+        { failures: 1000, withinSeconds: 86_400 },
+      ],
+    } = readOptions<LockoutOptions>('Lockout', options, {
+      store: required(
+        offering('an attempt store such as memoryStore() or redisStore(redis)', ...attemptStoreMethods),
+      ),
+      limits: list,
+      addressLimits: {
+        demand: 'a list of limits, or false',
+        accepts: (v) => v === false || Array.isArray(v),
+      },
+    });
+    this.#store = store;
+    this.#limits = readLimits('Lockout', limits);
+    this.#addressLimits = addressLimits === false ? undefined : readLimits('Lockout address', addressLimits);
+  }
+
+  /**
+   * Counts one attempt before its secret is looked at.
+   *
+   * @throws {StoreUnavailable} when the store cannot decide: the attempt must then be refused.
+   */
+  async reserve(names: AttemptNames): Promise<ReservedAttempt | Locked> {
+    const subjects = this.#subjects(names);
+    const [account] = subjects;
+    const decision = await ask(() => this.#store.reserveAttempt(subjects), isDecision);
+    if (!decision.granted) {
+      const { busy, closedForMs } = decision;
+      return { granted: false, busy, retryAfterSeconds: busy ? 1 : seconds(closedForMs) };
+    }
+    const { stamps, time, full } = decision;
+    // An attempt ends once: a second end would take a stamp of another attempt of the same millisecond.
+    let ended = false;
+    const end = (): boolean => !ended && (ended = true);
+    return {
+      granted: true,
+      subject: account.key,
+      time,
+      giveBack: async () => {
+        if (end()) await ask(() => this.#store.releaseAttempt(subjects, stamps), isNothing);
+      },
+      fail: async () => {
+        if (!end() || !full) return {};
+        const [accountMs = 0, addressMs = 0] = await ask(
+          () => this.#store.lockAttempts(subjects, stamps),
+          isCounts(subjects.length),
+        );
+        return {
+          ...(accountMs > 0 && { account: seconds(accountMs) }),
+          ...(addressMs > 0 && { address: seconds(addressMs) }),
+        };
+      },
+    };
+  }
+
+  /**
+   * Whether the account behind `subject` is closed now, or has been locked since `since` (store time in
+   * microseconds): a login begun before a lock does not outlive it.
+   */
+  async check(subject: string, since: number): Promise<Locked | { granted: true; lockedSince: boolean }> {
+    const { busy, closedForMs, lockedAt } = await this.#read({ key: subject, limits: this.#limits });
+    if (closedForMs > 0 && !busy) return { granted: false, busy, retryAfterSeconds: seconds(closedForMs) };
+    return { granted: true, lockedSince: lockedAt >= Math.floor(since / 1000) };
+  }
+
+  /** How an account stands, by its identifier or by the id that the `subject` option resolves it to. */
+  async status(
+    account: string,
+  ): Promise<{ locked: boolean; retryAfterSeconds: number; failures: readonly number[] }> {
+    const states = await Promise.all(
+      this.#keysOf(account).map((key) => this.#read({ key, limits: this.#limits })),
+    );
+    const closedForMs = Math.max(...states.map((state) => state.closedForMs));
+    const failures = this.#limits.map((_, index) =>
+      Math.max(...states.map(({ counts }) => counts[index] ?? 0)),
+    );
+    return { locked: closedForMs > 0, retryAfterSeconds: seconds(closedForMs), failures };
+  }
+
+  /** Forgets the account's failures, and nobody else's. Answers whether there were any. */
+  async unlock(account: string): Promise<boolean> {
+    const cleared = await Promise.all(
+      this.#keysOf(account).map((key) =>
+        ask(() => this.#store.clearAttempts({ key, limits: this.#limits }), isBoolean),
+      ),
+    );
+    return cleared.includes(true);
+  }
+
+  /** Why the store keeps less than it promises, as far as it knows by now. */
+  weaknesses(): readonly string[] {
+    return this.#store.weaknesses?.() ?? [];
+  }
+
+  #subjects({ identifier, account, address }: AttemptNames): [AttemptSubject, ...AttemptSubject[]] {
+    const key =
+      account === undefined ? keyHash('identifier', identifier) : keyHash('account', ...[account].flat());
+    const subject = { key, limits: this.#limits };
+    if (address === undefined || this.#addressLimits === undefined) return [subject];
+    return [subject, { key: keyHash('address', address), limits: this.#addressLimits }];
+  }
+
+  #keysOf(account: string): string[] {
+    const identifier = canonicalIdentifier(account);
+    return [keyHash('account', account), ...(identifier === null ? [] : [keyHash('identifier', identifier)])];
+  }
+
+  #read(subject: AttemptSubject): Promise<AttemptStatus> {
+    return ask(() => this.#store.readAttempts(subject), isStatus);
+  }
+}

@@ -1,0 +1,157 @@
+import type { Account } from './account.js';
+
+/** Longest time between the proof of the password and the token, in milliseconds. */
+const proofLifetimeMs = 300_000;
+
+/** A pending login as its handle proved it: whose it is, and since when. */
+export interface ResumedLogin {
+  readonly account: Account;
+  /** The lockout's key that the password step was counted under. */
+  readonly subject: string | undefined;
+  /** Store time in microseconds at which the login began. */
+  readonly startedAt: number;
+  readonly methods: readonly string[];
+  /** When the password was proven, in milliseconds since the epoch. */
+  readonly provenAt: number;
+  readonly handle: string;
+  /** Fingerprint of the account's factors when the password was proven. */
+  readonly factors: string;
+}
+
+/** What the lockout knows of the attempt that it reserved. */
+export interface CountedLogin {
+  readonly identifier: string;
+  readonly subject: string;
+  readonly startedAt: number;
+  readonly giveBack: () => Promise<void>;
+}
+
+/** Everything that a token says of the login that it was issued for. */
+export interface ProvenLogin {
+  readonly account: Account;
+  readonly methods: readonly string[];
+  readonly provenAt: number;
+  readonly startedAt: number | undefined;
+}
+
+/**
+ * How far one login has come. The only thing that a token is issued on: made by middleware, kept out of
+ * `ctx.state`, good for one token. Its fields are private to the language, so no look-alike passes.
+ */
+export class Login {
+  #counted: CountedLogin | undefined;
+  #resumed: ResumedLogin | undefined;
+  #account: Account | undefined;
+  #provenAt = 0;
+  #startedAt: number | undefined;
+  #methods: readonly string[] = [];
+  #password: 'open' | 'failed' | 'verified' = 'open';
+  #lockoutPassed = false;
+  #factorPassed = false;
+  #spent = false;
+  #returned: Promise<void> = Promise.resolve();
+
+  /** Undefined until the password or a pending login proved it. */
+  get account(): Account | undefined {
+    return this.#account;
+  }
+
+  get counted(): CountedLogin | undefined {
+    return this.#counted;
+  }
+
+  get resumed(): ResumedLogin | undefined {
+    return this.#resumed;
+  }
+
+  get password(): 'open' | 'failed' | 'verified' {
+    return this.#password;
+  }
+
+  get lockoutPassed(): boolean {
+    return this.#lockoutPassed;
+  }
+
+  get factorPassed(): boolean {
+    return this.#factorPassed;
+  }
+
+  get methods(): readonly string[] {
+    return this.#methods;
+  }
+
+  get provenAt(): number {
+    return this.#provenAt;
+  }
+
+  get startedAt(): number | undefined {
+    return this.#startedAt;
+  }
+
+  /** Settles once the reserved attempt has been given back; rejects if that failed. */
+  get returned(): Promise<void> {
+    return this.#returned;
+  }
+
+  /** The lockout let this attempt pass, before anything was verified. */
+  count(counted: CountedLogin): void {
+    this.#counted = counted;
+    this.#startedAt = counted.startedAt;
+    this.#lockoutPassed = true;
+  }
+
+  /** The lockout found the account of a resumed login open. */
+  passLockout(): void {
+    this.#lockoutPassed = true;
+  }
+
+  failPassword(): void {
+    if (this.#password === 'open') this.#password = 'failed';
+  }
+
+  /** The password was right. Its reserved attempt goes back at once, while the login goes on. */
+  verifyPassword(account: Account, now: number): void {
+    this.#password = 'verified';
+    this.#account = account;
+    this.#provenAt = now;
+    this.#methods = ['pwd'];
+    if (this.#counted === undefined) return;
+    this.#returned = this.#counted.giveBack();
+    // Awaited before the answer; a handler now keeps an early failure from counting as unhandled.
+    this.#returned.catch(() => {});
+  }
+
+  resume(resumed: ResumedLogin): void {
+    this.#resumed = resumed;
+    this.#password = 'verified';
+    this.#account = resumed.account;
+    this.#provenAt = resumed.provenAt;
+    this.#startedAt = resumed.startedAt;
+    this.#methods = resumed.methods;
+  }
+
+  /** A factor was verified, or, without a method, the account has none. */
+  passFactor(method?: string): void {
+    this.#factorPassed = true;
+    if (method !== undefined) this.#methods = [...this.#methods, method];
+  }
+
+  /**
+   * Takes the proof, once.
+   *
+   * @throws {TypeError} when it is no proof, is incomplete, was taken before, or is over 5 minutes old.
+   */
+  static take(login: Login, now: number): ProvenLogin {
+    if (typeof login !== 'object' || login === null || !(#spent in login)) {
+      throw new TypeError('A token is issued only on a proven login');
+    }
+    const age = now - login.#provenAt;
+    const account = login.#account;
+    if (login.#spent || login.#password !== 'verified' || !login.#factorPassed || account === undefined) {
+      throw new TypeError('This login is not proven, or a token was issued on it before');
+    }
+    if (!(age >= 0 && age <= proofLifetimeMs)) throw new TypeError('This login was proven too long ago');
+    login.#spent = true;
+    return { account, methods: login.#methods, provenAt: login.#provenAt, startedAt: login.#startedAt };
+  }
+}

@@ -1,0 +1,70 @@
+import { isCount, own } from './store-call.js';
+
+/**
+ * How long a store must remember `revokeTokens`, in milliseconds: longer than any login that began before it can
+ * still be under way.
+ */
+export const cutoffMs = 3_600_000;
+
+/** A token to be written. */
+export interface NewToken {
+  /** Hash of the token: 64 hexadecimal digits. */
+  readonly key: string;
+  /** Hash of the account's id. */
+  readonly account: string;
+  readonly lifetimeMs: number;
+  /** Store time in microseconds at which the login began; undefined where nothing took it. */
+  readonly startedAt: number | undefined;
+  readonly record: string;
+}
+
+/** A live token, with times in milliseconds of the store's clock. */
+export interface StoredToken {
+  readonly key: string;
+  readonly createdAt: number;
+  readonly expiresAt: number;
+  readonly record: string;
+}
+
+/**
+ * Keeps access tokens by their hash. The store's own clock ends them, and an ended token must not come back
+ * when a clock is set back.
+ */
+export interface TokenStore {
+  /**
+   * Writes a token. Must answer null, and leave no token, if `revokeTokens` has been carried out for the account
+   * since `startedAt`: a login that began before a revocation yields nothing after it.
+   */
+  issueToken(token: NewToken): Promise<StoredToken | null>;
+  readToken(key: string): Promise<StoredToken | null>;
+  /** Must have taken effect for every process before it answers. Answers whether the token was live. */
+  revokeToken(key: string): Promise<boolean>;
+  /** Ends all tokens of an account but `except`, and every login of it that is under way. Answers how many. */
+  revokeTokens(account: string, except?: string): Promise<number>;
+  listTokens(account: string): Promise<readonly StoredToken[]>;
+}
+
+export const tokenStoreMethods = [
+  'issueToken',
+  'readToken',
+  'revokeToken',
+  'revokeTokens',
+  'listTokens',
+] as const satisfies readonly (keyof TokenStore)[];
+
+export function isStoredToken(reply: unknown): boolean {
+  return (
+    typeof own(reply, 'key') === 'string' &&
+    isCount(own(reply, 'createdAt')) &&
+    isCount(own(reply, 'expiresAt')) &&
+    typeof own(reply, 'record') === 'string'
+  );
+}
+
+export function isStoredTokenOrNull(reply: unknown): boolean {
+  return reply === null || isStoredToken(reply);
+}
+
+export function isStoredTokens(reply: unknown): boolean {
+  return Array.isArray(reply) && reply.every(isStoredToken);
+}

@@ -1,0 +1,67 @@
+// Middleware, in the order of a request.
+export { safeBody, type SafeBodyOptions } from './middleware/safe-body.js';
+export { passwordPolicy, type PasswordPolicyMiddlewareOptions } from './middleware/password-policy.js';
+export { breachCheck, type BreachCheckMiddlewareOptions } from './middleware/breach-check.js';
+export { lockout, type LockoutMiddlewareOptions } from './middleware/lockout.js';
+export {
+  verifyPassword,
+  type Credentials,
+  type PasswordVerifier,
+  type VerifyPasswordOptions,
+} from './middleware/verify-password.js';
+export { resumeLogin, type ResumeLoginOptions } from './middleware/resume-login.js';
+export { requireSecondFactor, type RequireSecondFactorOptions } from './middleware/require-second-factor.js';
+export { issueToken, type IssueTokenOptions } from './middleware/issue-token.js';
+export { requireToken, type RequireTokenOptions } from './middleware/require-token.js';
+export { revokeToken, type RevokeTokenOptions } from './middleware/revoke-token.js';
+
+// For login handlers of the app's own.
+export { passwordRefused, passwordVerified } from './http/login.js';
+export { refuse, type RefusalExtras } from './http/refuse.js';
+export { type RefusalBody, type RefusalCode } from './http/refusals.js';
+export { bodyField, type FieldReader } from './http/fields.js';
+export { type AccountFinder } from './http/find-account.js';
+export { type Auth, type AuthContext, type AuthMiddleware, type AuthState } from './http/auth-state.js';
+export { type AuthEvent } from './http/events.js';
+
+// The core objects that middleware is made of.
+export { Lockout, type LockoutOptions } from './core/lockout.js';
+export { type LockoutLimit } from './core/attempt-limits.js';
+export { SecondFactors, type SecondFactorsOptions } from './core/second-factors.js';
+export { type FactorKey } from './core/key-ring.js';
+export { type TotpEnrolment } from './core/totp-factors.js';
+export { AccessTokens, accessTokenPattern, type AccessTokensOptions } from './core/access-tokens.js';
+export { type TokenFacts, type VerifiedToken } from './core/token-record.js';
+export { PasswordHashes, type PasswordHashesOptions } from './core/password-hashes.js';
+export {
+  PasswordPolicy,
+  type PasswordPolicyOptions,
+  type PasswordRule,
+  type PolicyDescription,
+  type Violation,
+} from './core/password-policy.js';
+export { BreachCheck, type BreachCheckOptions, type BreachVerdict } from './core/breach-check.js';
+export { commonPasswords } from './core/common-passwords.js';
+export { hibpApi, type HibpApiOptions } from './core/hibp-api.js';
+export { canonicalIdentifier } from './core/identifier.js';
+export { type Account } from './core/account.js';
+export { Busy, StoreUnavailable } from './core/errors.js';
+
+// Stores, and the ports that a store of the app's own fills.
+export { memoryStore, type MemoryStoreOptions, type Store } from './stores/memory.js';
+export { redisStore, type RedisClient, type RedisStore, type RedisStoreOptions } from './stores/redis.js';
+export {
+  type AttemptDecision,
+  type AttemptStatus,
+  type AttemptStore,
+  type AttemptSubject,
+} from './core/attempt-store.js';
+export { type AttemptLimit } from './core/attempt-window.js';
+export { type NewToken, type StoredToken, type TokenStore } from './core/token-store.js';
+export {
+  type NewPendingLogin,
+  type PendingLoginStore,
+  type StoredPendingLogin,
+} from './core/pending-store.js';
+export { type FactorStore, type StoredEnrolment, type StoredFactor } from './core/factor-store.js';
+export { type BreachAnswer, type BreachSource } from './core/breach-source.js';

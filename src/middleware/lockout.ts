@@ -1,0 +1,141 @@
+import { canonicalIdentifier } from '../core/identifier.js';
+import { demandInstance } from '../core/instance.js';
+import { Lockout, type Locked, type ReservedAttempt } from '../core/lockout.js';
+import type { Login, ResumedLogin } from '../core/login.js';
+import { callback, readOptions } from '../core/options.js';
+import type { AuthContext, AuthMiddleware } from '../http/auth-state.js';
+import { addressSource, clientAddress, isAddressSpoofable } from '../http/client-address.js';
+import { emitEvent, emitWeakness } from '../http/events.js';
+import { bodyField, type FieldReader } from '../http/fields.js';
+import { loginOf } from '../http/login.js';
+import { refuseMisordered } from '../http/misordered.js';
+import { refuse, refuseUndecided } from '../http/refuse.js';
+
+export interface LockoutMiddlewareOptions {
+  /**
+   * Reads the identifier.
+   *
+   * @default bodyField('username')
+   */
+  readonly readUsername?: FieldReader;
+  /**
+   * The id of the account that an identifier belongs to, or null for none, where one account has several names
+   * or names repeat across tenants. Parts of a list are kept apart. Counted instead of the identifier.
+   *
+   * @default the canonical identifier is counted
+   */
+  readonly subject?: (identifier: string, ctx: AuthContext) => Subject | Promise<Subject>;
+  /**
+   * The client's address, for apps behind proxies that Koa's settings do not describe. Null for none.
+   *
+   * @default ctx.ip, or no address while `app.proxy` is set without `app.maxIpsCount`
+   */
+  readonly readAddress?: (ctx: AuthContext) => string | null;
+}
+
+type Subject = string | readonly string[] | null;
+
+/**
+ * Stops password guessing: counts each attempt before the password is checked and refuses those beyond the
+ * limits. Mount it before the password step; after `resumeLogin` it refuses the logins of a locked account.
+ *
+ * Under it a login handler of the app works unchanged: an answer or error of 401 is a failure, anything else is
+ * given back; `passwordVerified` and `passwordRefused` say it where the status does not.
+ */
+export function lockout(attempts: Lockout, options: LockoutMiddlewareOptions = {}): AuthMiddleware {
+  demandInstance('lockout', Lockout, attempts);
+  const {
+    readUsername = bodyField('username'),
+    subject,
+    readAddress = trustedAddress,
+  } = readOptions<LockoutMiddlewareOptions>('lockout', options, {
+    readUsername: callback,
+    subject: callback,
+    readAddress: callback,
+  });
+
+  return async function lockout(ctx, next) {
+    for (const weakness of attempts.weaknesses()) emitWeakness(ctx, weakness);
+    const login = loginOf(ctx);
+    if (login.resumed !== undefined) return passResumed(ctx, login, login.resumed, next);
+    if (login.lockoutPassed || login.password !== 'open') return refuseMisordered(ctx, 'lockout');
+
+    const given = readUsername(ctx);
+    const identifier = typeof given === 'string' ? canonicalIdentifier(given) : null;
+    if (identifier === null) return refuse(ctx, 'invalid_request');
+    const account = subject === undefined ? null : await subject(identifier, ctx);
+    const address = addressSource(readAddress(ctx) ?? '');
+    const attempt = await attempts
+      .reserve({ identifier, ...(account !== null && { account }), ...(address !== null && { address }) })
+      .catch((error: unknown) => refuseUndecided(ctx, error));
+    if (attempt === undefined) return;
+    if (!attempt.granted) return refuseLocked(ctx, attempt);
+
+    login.count({
+      identifier,
+      subject: attempt.subject,
+      startedAt: attempt.time,
+      giveBack: attempt.giveBack,
+    });
+    try {
+      await next();
+    } catch (error) {
+      // Only told apart, never answered: the error goes on as it is.
+      await settle(ctx, login, attempt, isUnauthorized(error)).catch(() => {});
+      throw error;
+    }
+    await settle(ctx, login, attempt, ctx.status === 401).catch((error: unknown) =>
+      refuseUndecided(ctx, error),
+    );
+  };
+
+  async function passResumed(
+    ctx: AuthContext,
+    login: Login,
+    { subject: key, startedAt }: ResumedLogin,
+    next: () => Promise<unknown>,
+  ): Promise<unknown> {
+    if (login.lockoutPassed || login.factorPassed) return refuseMisordered(ctx, 'lockout');
+    if (key !== undefined) {
+      const state = await attempts
+        .check(key, startedAt)
+        .catch((error: unknown) => refuseUndecided(ctx, error));
+      if (state === undefined) return;
+      if (!state.granted) return refuseLocked(ctx, state);
+      if (state.lockedSince) return refuse(ctx, 'pending_login_invalid');
+    }
+    login.passLockout();
+    return next();
+  }
+}
+
+/** Ends the reserved attempt as the password step decided, or, where it did not say, as its answer did. */
+async function settle(
+  ctx: AuthContext,
+  login: Login,
+  attempt: ReservedAttempt,
+  answered401: boolean,
+): Promise<void> {
+  if (login.password === 'verified') return login.returned;
+  if (login.password === 'open' && !answered401) return attempt.giveBack();
+  const subject = attempt.subject;
+  emitEvent(ctx, { name: 'login.failed', reason: 'wrong password', subject });
+  const { account, address } = await attempt.fail();
+  if (account !== undefined) emitEvent(ctx, { name: 'account.locked', retryAfterSeconds: account, subject });
+  if (address !== undefined) emitEvent(ctx, { name: 'address.locked', retryAfterSeconds: address });
+}
+
+function refuseLocked(ctx: AuthContext, { busy, retryAfterSeconds }: Locked): void {
+  emitEvent(ctx, { name: 'login.refused', reason: busy ? 'busy' : 'locked out' });
+  refuse(ctx, busy ? 'busy' : 'locked_out', { retryAfterSeconds });
+}
+
+function isUnauthorized(error: unknown): boolean {
+  return typeof error === 'object' && error !== null && (error as { status?: unknown }).status === 401;
+}
+
+function trustedAddress(ctx: AuthContext): string | null {
+  if (!isAddressSpoofable(ctx)) return clientAddress(ctx);
+  emitWeakness(ctx, 'app.proxy is set without app.maxIpsCount: addresses can be forged and are not counted');
+  return null;
+}

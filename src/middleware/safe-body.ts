@@ -1,0 +1,50 @@
+import { callback, describe, integer, readOptions } from '../core/options.js';
+import type { AuthContext, AuthMiddleware } from '../http/auth-state.js';
+import { refuse } from '../http/refuse.js';
+
+export interface SafeBodyOptions {
+  /**
+   * Most fields of a body.
+   *
+   * @default 1000
+   */
+  readonly maxFields?: number;
+}
+
+/**
+ * Wraps the app's body parser, so that a body that cannot be read is refused like any other bad input. Parsers
+ * put the text that they could not read, passwords included, on the error that they throw: it ends here.
+ *
+ * @param parser - A Koa body parser, such as `bodyParser()` of @koa/bodyparser.
+ */
+export function safeBody(parser: AuthMiddleware, options: SafeBodyOptions = {}): AuthMiddleware {
+  if (!callback.accepts(parser)) {
+    throw new TypeError(`safeBody: the first argument must be a body parser, not ${describe(parser)}`);
+  }
+  const { maxFields = 1000 } = readOptions<SafeBodyOptions>('safeBody', options, {
+    maxFields: integer(1, 1_000_000),
+  });
+
+  return async function safeBody(ctx, next) {
+    // The parser runs alone, so that no error of a later middleware is taken for one of the body.
+    const unreadable = await Promise.resolve(parser(ctx, async () => {})).then(
+      () => undefined,
+      (error: unknown) => statusOf(error),
+    );
+    if (unreadable === 413) return refuse(ctx, 'content_too_large');
+    if (unreadable === 415) return refuse(ctx, 'unsupported_media_type');
+    if (unreadable !== undefined || countFields(ctx) > maxFields) return refuse(ctx, 'invalid_request');
+    return next();
+  };
+}
+
+function statusOf(error: unknown): number {
+  const status =
+    typeof error === 'object' && error !== null ? (error as { status?: unknown }).status : undefined;
+  return typeof status === 'number' ? status : 400;
+}
+
+function countFields(ctx: AuthContext): number {
+  const { body } = ctx.request as { body?: unknown };
+  return typeof body === 'object' && body !== null ? Object.keys(body).length : 0;
+}

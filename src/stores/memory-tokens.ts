@@ -1,0 +1,53 @@
+import type { StoredToken, TokenStore } from '../core/token-store.js';
+import { BoundedMap } from './bounded-map.js';
+import type { Cutoffs } from './memory-cutoffs.js';
+import type { MemoryClock } from './memory-clock.js';
+
+interface Kept extends StoredToken {
+  readonly account: string;
+}
+
+export function memoryTokens(clock: MemoryClock, maxEntries: number, cutoffs: Cutoffs): TokenStore {
+  const tokens = new BoundedMap<Kept>(clock.ms, maxEntries);
+  const byAccount = new Map<string, Set<string>>();
+
+  function live(account: string): Kept[] {
+    const keys = byAccount.get(account);
+    const kept: Kept[] = [];
+    for (const key of keys ?? []) {
+      const token = tokens.get(key);
+      if (token === undefined) keys?.delete(key);
+      else kept.push(token);
+    }
+    if (keys?.size === 0) byAccount.delete(account);
+    return kept;
+  }
+
+  return {
+    async issueToken({ key, account, lifetimeMs, startedAt, record }) {
+      if (startedAt !== undefined && cutoffs.isCutOff(account, startedAt)) return null;
+      const createdAt = clock.ms();
+      const token = { key, createdAt, expiresAt: createdAt + lifetimeMs, record, account };
+      tokens.set(key, token, lifetimeMs);
+      // Ended tokens leave the account's list when the next one joins it.
+      live(account);
+      byAccount.set(account, (byAccount.get(account) ?? new Set()).add(key));
+      return token;
+    },
+    async readToken(key) {
+      return tokens.get(key) ?? null;
+    },
+    async revokeToken(key) {
+      return tokens.delete(key);
+    },
+    async revokeTokens(account, except) {
+      cutoffs.cutOff(account);
+      const ended = live(account).filter(({ key }) => key !== except);
+      for (const { key } of ended) tokens.delete(key);
+      return ended.length;
+    },
+    async listTokens(account) {
+      return live(account);
+    },
+  };
+}

@@ -1,0 +1,53 @@
+import type { AttemptStore } from '../core/attempt-store.js';
+import type { FactorStore } from '../core/factor-store.js';
+import { callback, integer, readOptions } from '../core/options.js';
+import type { PendingLoginStore } from '../core/pending-store.js';
+import type { TokenStore } from '../core/token-store.js';
+import { memoryAttempts } from './memory-attempts.js';
+import { memoryClock } from './memory-clock.js';
+import { memoryCutoffs } from './memory-cutoffs.js';
+import { memoryFactors } from './memory-factors.js';
+import { memoryPending } from './memory-pending.js';
+import { memoryTokens } from './memory-tokens.js';
+
+/** Every port that the core declares. */
+export type Store = AttemptStore & TokenStore & PendingLoginStore & FactorStore;
+
+export interface MemoryStoreOptions {
+  /**
+   * Most records of each kind: counted subjects, tokens, accounts with a pending login, accounts with a factor.
+   * Beyond it new ones are refused with `store_unavailable`. About 0.3 KB each for a subject, 0.6 KB for the rest.
+   *
+   * @default 100_000
+   */
+  readonly maxEntries?: number;
+  /**
+   * Clock in milliseconds since the epoch.
+   *
+   * @default Date.now
+   */
+  readonly now?: () => number;
+}
+
+/**
+ * Keeps everything in this process: for development, tests and services of one process. A restart forgets
+ * failures, tokens and factors, and two processes do not see each other.
+ */
+export function memoryStore(options: MemoryStoreOptions = {}): Store {
+  const { maxEntries = 100_000, now = Date.now } = readOptions<MemoryStoreOptions>('memoryStore', options, {
+    maxEntries: integer(1, 10_000_000),
+    now: callback,
+  });
+  const weakness = 'memoryStore() is not shared between processes and forgets all on a restart';
+  const inProduction = process.env['NODE_ENV'] === 'production';
+  if (inProduction) process.emitWarning(weakness, { code: 'PORTCULLIS_MEMORY_STORE' });
+  const clock = memoryClock(now);
+  const cutoffs = memoryCutoffs(clock, maxEntries);
+  return {
+    ...memoryAttempts(clock, maxEntries),
+    ...memoryTokens(clock, maxEntries, cutoffs),
+    ...memoryPending(clock, maxEntries, cutoffs),
+    ...memoryFactors(clock, maxEntries),
+    weaknesses: () => (inProduction ? [weakness] : []),
+  };
+}

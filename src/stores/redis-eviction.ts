@@ -1,0 +1,48 @@
+import { StoreUnavailable } from '../core/errors.js';
+import type { RedisConnection } from './redis-connection.js';
+
+/**
+ * Asks Redis, on every new connection, whether it may evict keys when memory is short. A policy other than
+ * `noeviction` lets a flood of names push out the locks, and with `allkeys-*` tokens and factors as well.
+ */
+export class EvictionWatch {
+  #weaknesses: readonly string[] = [];
+  #asked: Promise<void> = Promise.resolve();
+  #warned = false;
+
+  constructor(
+    readonly connection: RedisConnection,
+    readonly refuses: boolean,
+  ) {
+    connection.onReady(() => {
+      this.#asked = this.#ask();
+    });
+  }
+
+  get weaknesses(): readonly string[] {
+    return this.#weaknesses;
+  }
+
+  /** @throws {StoreUnavailable} when keys may be evicted and the option says to refuse then. */
+  async check(): Promise<void> {
+    await this.#asked;
+    if (this.#weaknesses.length > 0) throw new StoreUnavailable('Redis may evict keys');
+  }
+
+  async #ask(): Promise<void> {
+    const policy = await this.connection.send('INFO', 'memory').then(readPolicy, () => undefined);
+    if (policy === 'noeviction') this.#weaknesses = [];
+    else if (policy === undefined) this.#weaknesses = ['Redis does not say whether it evicts keys'];
+    else this.#weaknesses = [`Redis may evict keys (maxmemory-policy ${policy})`];
+    const [weakness] = this.#weaknesses;
+    if (weakness === undefined || this.#warned) return;
+    this.#warned = true;
+    process.emitWarning(`${weakness}; set maxmemory-policy noeviction`, {
+      code: 'PORTCULLIS_REDIS_EVICTION',
+    });
+  }
+}
+
+function readPolicy(info: unknown): string | undefined {
+  return typeof info === 'string' ? /^maxmemory_policy:([a-z-]+)\r?$/m.exec(info)?.[1] : undefined;
+}

@@ -1,0 +1,123 @@
+import { StoreUnavailable } from '../core/errors.js';
+import { longestTokenSeconds } from '../core/access-tokens.js';
+import { isCount } from '../core/store-call.js';
+import { cutoffMs, type StoredToken, type TokenStore } from '../core/token-store.js';
+import { Script, type RedisConnection } from './redis-connection.js';
+
+// A token is one string, "<created> <expires> <record>", that Redis itself ends. The account's index is a sorted
+// set of token hashes by their end, and its cut-off the time of the last revocation of all: both in one slot.
+const clock = `
+local T = redis.call('TIME')
+local created = T[1] * 1000 + math.floor(T[2] / 1000)
+local expires = created + ARGV[2]
+`;
+const register = `
+local cut = redis.call('GET', KEYS[2])
+if cut and ARGV[3] ~= '' and tonumber(ARGV[3]) <= tonumber(cut) then return {} end
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', string.format('%.0f', created))
+redis.call('ZADD', KEYS[1], string.format('%.0f', expires), ARGV[1])
+redis.call('PEXPIRE', KEYS[1], ${longestTokenSeconds * 1000})
+`;
+const write = (key: string): string => `
+redis.call('SET', ${key}, string.format('%.0f %.0f ', created, expires) .. ARGV[4], 'PX', ARGV[2])
+`;
+const answer = 'return {created, expires}';
+
+const issue = new Script(clock + register + write('KEYS[3]') + answer);
+const writeAlone = new Script(clock + write('KEYS[1]') + answer);
+const registerAlone = new Script(clock + register + answer);
+
+const cutOff = new Script(`
+local T = redis.call('TIME')
+redis.call('SET', KEYS[2], string.format('%.0f', T[1] * 1000000 + T[2]), 'PX', ${cutoffMs})
+return redis.call('ZRANGE', KEYS[1], 0, -1)
+`);
+
+/** Keys in one UNLINK: enough to be quick, few enough not to hold up other commands. */
+const unlinkBatch = 500;
+
+export function redisTokens(connection: RedisConnection): TokenStore {
+  const tokenKey = (key: string): string => connection.key('token', key);
+  const placesOf = (account: string): [index: string, cutoff: string] => [
+    connection.key('tokens', account),
+    connection.key('cutoff', account),
+  ];
+
+  async function unlink(keys: readonly string[]): Promise<number> {
+    const size = connection.isCluster ? 1 : unlinkBatch;
+    const batches = Array.from({ length: Math.ceil(keys.length / size) }, (_, i) =>
+      keys.slice(i * size, (i + 1) * size),
+    );
+    const counts = await Promise.all(
+      batches.map((batch) => connection.send('UNLINK', ...batch.map(tokenKey))),
+    );
+    return counts.reduce<number>((sum, count) => sum + (isCount(count) ? count : 0), 0);
+  }
+
+  return {
+    async issueToken({ key, account, lifetimeMs, startedAt, record }) {
+      const places = placesOf(account);
+      const args = [key, lifetimeMs, startedAt ?? '', record];
+      let times: unknown;
+      if (connection.isCluster) {
+        // Two slots: written first, registered second. A revocation in between refuses the registration, and the
+        // token goes before anybody has seen it.
+        await connection.run(writeAlone, [tokenKey(key)], args);
+        times = await connection.run(registerAlone, places, args);
+        if (Array.isArray(times) && times.length === 0) await unlink([key]);
+      } else times = await connection.run(issue, [...places, tokenKey(key)], args);
+      if (!Array.isArray(times) || (times.length !== 0 && times.length !== 2)) {
+        throw new StoreUnavailable('an answer that makes no sense');
+      }
+      if (times.length === 0) return null;
+      const [createdAt, expiresAt] = times as unknown[];
+      if (!isCount(createdAt) || !isCount(expiresAt))
+        throw new StoreUnavailable('an answer that makes no sense');
+      return { key, createdAt, expiresAt, record };
+    },
+
+    async readToken(key) {
+      const value = await connection.send('GET', tokenKey(key));
+      return value === null ? null : parseToken(key, value);
+    },
+
+    async revokeToken(key) {
+      return (await unlink([key])) === 1;
+    },
+
+    async revokeTokens(account, except) {
+      const places = placesOf(account);
+      const keys = keysOf(await connection.run(cutOff, places, [])).filter((key) => key !== except);
+      if (keys.length === 0) return 0;
+      const ended = await unlink(keys);
+      // Last: if the process dies before this, a second revocation still finds every token.
+      await connection.send('ZREM', places[0], ...keys);
+      return ended;
+    },
+
+    async listTokens(account) {
+      const keys = keysOf(await connection.send('ZRANGE', placesOf(account)[0], 0, -1));
+      const values = await Promise.all(
+        keys.map(async (key) => ({ key, value: await connection.send('GET', tokenKey(key)) })),
+      );
+      return values.flatMap(({ key, value }) => (value === null ? [] : [parseToken(key, value)]));
+    },
+  };
+}
+
+function keysOf(reply: unknown): string[] {
+  if (Array.isArray(reply) && reply.every((key) => typeof key === 'string')) return reply;
+  throw new StoreUnavailable('an answer that makes no sense');
+}
+
+function parseToken(key: string, value: unknown): StoredToken {
+  const text = typeof value === 'string' ? value : '';
+  const first = text.indexOf(' ');
+  const second = text.indexOf(' ', first + 1);
+  const createdAt = Number(text.slice(0, first));
+  const expiresAt = Number(text.slice(first + 1, second));
+  if (first < 1 || second < 0 || !isCount(createdAt) || !isCount(expiresAt)) {
+    throw new StoreUnavailable('an answer that makes no sense');
+  }
+  return { key, createdAt, expiresAt, record: text.slice(second + 1) };
+}
