@@ -56,7 +56,14 @@ export {
   type AttemptStore,
   type AttemptSubject,
 } from './core/attempt-store.js';
-export { type AttemptLimit } from './core/attempt-window.js';
+export { attemptStatus, decideAttempt, lockAttempt, type LoadedSubject } from './core/attempt-rule.js';
+export {
+  noAttempts,
+  withoutAttempt,
+  withoutFuture,
+  type AttemptLimit,
+  type Attempts,
+} from './core/attempt-window.js';
 export { type NewToken, type StoredToken, type TokenStore } from './core/token-store.js';
 export {
   type NewPendingLogin,

@@ -10,12 +10,11 @@ export function foldCase(text: string): string {
 
 /**
  * What a password must not use of one given text, in folded spelling: the text itself and, of an e-mail
- * address, its local part and each label of its domain but the last. Nothing under 4 code points, over 255
- * bytes or ill-formed.
+ * address, its local part and each label of its domain but the last. Nothing under 4 code points or of a text
+ * over 255 bytes.
  */
 export function contextWordsIn(text: string): readonly string[] {
-  if (text.length > longestIdentifierBytes || Buffer.byteLength(text) > longestIdentifierBytes) return [];
-  if (!text.isWellFormed()) return [];
+  if (Buffer.byteLength(text) > longestIdentifierBytes) return [];
   const word = foldCase(text).trim();
   const at = word.lastIndexOf('@');
   const labels = word.slice(at + 1).split('.');

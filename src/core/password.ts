@@ -4,9 +4,8 @@
  */
 export const longestPasswordBytes = 1024;
 
-/** Decided without encoding what is far too long: every UTF-16 unit takes at least one byte. */
 export function isOverlong(password: string): boolean {
-  return password.length > longestPasswordBytes || Buffer.byteLength(password) > longestPasswordBytes;
+  return Buffer.byteLength(password) > longestPasswordBytes;
 }
 
 /**

@@ -15,7 +15,9 @@ export interface RefusalExtras {
  */
 export function refuse(ctx: AuthContext, code: RefusalCode, extras: RefusalExtras = {}): void {
   const [status, description] = refusals[code];
-  const body: RefusalBody = { ...extras.body, error: code, error_description: description };
+  // Named twice: first in the body, and never replaced by an extra.
+  const said = { error: code, error_description: description };
+  const body: RefusalBody = { ...said, ...extras.body, ...said };
   ctx.status = status;
   ctx.set('Cache-Control', 'no-store');
   if (extras.retryAfterSeconds !== undefined) ctx.set('Retry-After', String(extras.retryAfterSeconds));

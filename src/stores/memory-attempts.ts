@@ -1,10 +1,8 @@
+import { attemptStatus, decideAttempt, lockAttempt } from '../core/attempt-rule.js';
 import type { AttemptStore, AttemptSubject } from '../core/attempt-store.js';
 import {
-  closedForMs,
-  isBusy,
   longestOf,
   noAttempts,
-  withAttempt,
   withoutAttempt,
   withoutFuture,
   type Attempts,
@@ -16,37 +14,28 @@ import type { MemoryClock } from './memory-clock.js';
 export function memoryAttempts(clock: MemoryClock, maxEntries: number): AttemptStore {
   const states = new BoundedMap<Attempts>(clock.ms, maxEntries);
 
-  function load({ key, limits }: AttemptSubject): Attempts {
-    const stored = states.get(key) ?? noAttempts;
+  function load(subject: AttemptSubject): Attempts {
+    const stored = states.get(subject.key) ?? noAttempts;
     const attempts = withoutFuture(stored, clock.ms());
-    if (attempts !== stored) save({ key, limits }, attempts);
+    if (attempts !== stored) save(subject, attempts);
     return attempts;
   }
 
-  function save({ key, limits }: AttemptSubject, attempts: Attempts): void {
-    const newest = attempts.stamps.at(-1);
+  function save({ key, limits }: AttemptSubject, { stamps, lockedBy }: Attempts): void {
+    const newest = stamps.at(-1);
     if (newest === undefined) states.delete(key);
-    else states.set(key, attempts, newest + longestOf(limits, 'lockMs') - clock.ms());
+    else states.set(key, { stamps, lockedBy }, newest + longestOf(limits, 'lockMs') - clock.ms());
   }
 
   return {
     async reserveAttempt(subjects) {
-      const now = clock.ms();
-      const states = subjects.map((subject) => ({ subject, attempts: load(subject) }));
-      const closed = states.map(({ subject, attempts }) => closedForMs(attempts.stamps, subject.limits, now));
-      const longest = Math.max(...closed);
-      if (longest > 0) {
-        const subject = closed.indexOf(longest);
-        const busy = states.every(({ attempts }, index) => closed[index] === 0 || isBusy(attempts, now));
-        return { granted: false, subject, busy, closedForMs: longest };
+      const loaded = subjects.map((subject) => ({ attempts: load(subject), limits: subject.limits }));
+      const { decision, counted } = decideAttempt(loaded, clock.ms(), clock.us());
+      for (const [index, attempts] of counted.entries()) {
+        const subject = subjects[index];
+        if (subject !== undefined) save(subject, attempts);
       }
-      let full = false;
-      for (const { subject, attempts } of states) {
-        const counted = withAttempt(attempts, subject.limits, now);
-        save(subject, counted);
-        full ||= closedForMs(counted.stamps, subject.limits, now) > 0;
-      }
-      return { granted: true, stamps: subjects.map(() => now), time: clock.us(), full };
+      return decision;
     },
 
     async releaseAttempt(subjects, stamps) {
@@ -55,30 +44,20 @@ export function memoryAttempts(clock: MemoryClock, maxEntries: number): AttemptS
       }
     },
 
-    async lockAttempts(subjects, reserved) {
-      const now = clock.ms();
+    async lockAttempts(subjects, stamps) {
       return subjects.map((subject, index) => {
-        const stamp = reserved[index];
-        const { stamps, lockedBy } = load(subject);
-        const closed = closedForMs(stamps, subject.limits, now);
-        if (closed === 0 || stamp === undefined || stamps.at(-1) !== stamp || lockedBy === stamp) return 0;
-        save(subject, { stamps, lockedBy: stamp });
-        return closed;
+        const locked = lockAttempt(
+          { attempts: load(subject), limits: subject.limits },
+          stamps[index],
+          clock.ms(),
+        );
+        if (locked !== null) save(subject, locked.attempts);
+        return locked?.closedForMs ?? 0;
       });
     },
 
     async readAttempts(subject) {
-      const now = clock.ms();
-      const attempts = load(subject);
-      const closed = closedForMs(attempts.stamps, subject.limits, now);
-      return {
-        closedForMs: closed,
-        busy: closed > 0 && isBusy(attempts, now),
-        lockedAt: attempts.lockedBy,
-        counts: subject.limits.map(
-          ({ withinMs }) => attempts.stamps.filter((stamp) => now - stamp < withinMs).length,
-        ),
-      };
+      return attemptStatus({ attempts: load(subject), limits: subject.limits }, clock.ms());
     },
 
     async clearAttempts({ key }) {

@@ -1,0 +1,61 @@
+// A small API with sign-up, password login, second factor, access tokens and logout: where each middleware goes.
+// Run it: npm start
+import { bodyParser } from '@koa/bodyparser';
+import { Router } from '@koa/router';
+import Koa from 'koa';
+import {
+  AccessTokens,
+  Lockout,
+  PasswordHashes,
+  SecondFactors,
+  breachCheck,
+  issueToken,
+  lockout,
+  passwordPolicy,
+  requireSecondFactor,
+  requireToken,
+  resumeLogin,
+  revokeToken,
+  safeBody,
+  verifyPassword,
+  type AuthState,
+} from 'koa-portcullis';
+import { handlers, type Settings } from './handlers.js';
+
+export function quickStart({ store, accounts, keys, sources }: Settings): Koa {
+  const hashes = new PasswordHashes(); // argon2id, a few at a time
+  const attempts = new Lockout({ store }); // 10 failures a minute, 20 an hour, 40 a day
+  const factors = new SecondFactors({ store, issuer: 'Quick Start', keys }); // TOTP, sealed at rest
+  const tokens = new AccessTokens({ store }); // opaque, revocable, at most 7 days
+  const { signUp, showMe, savePassword, beginTotp, confirmTotp } = handlers({
+    accounts,
+    hashes,
+    factors,
+    tokens,
+  });
+
+  const findAccount = verifyPassword(async ({ identifier, password }) => {
+    const account = await accounts.find(identifier);
+    const isRight = await hashes.verify(account?.hash, password); // the same work for an unknown name
+    return account && isRight ? { id: account.id } : null;
+  });
+  const strongPassword = [passwordPolicy(), breachCheck({ sources, whenUnavailable: 'allow' })];
+  const secondFactorAndToken = [requireSecondFactor(factors), issueToken(tokens)];
+
+  const router = new Router<AuthState>();
+  router.post('/signup', ...strongPassword, signUp);
+  router.post('/tokens', lockout(attempts), findAccount, ...secondFactorAndToken);
+  router.post('/tokens/second-factor', resumeLogin(factors), lockout(attempts), ...secondFactorAndToken);
+  router.get('/me', requireToken(tokens), showMe);
+  router.put('/password', requireToken(tokens), ...strongPassword, savePassword);
+  router.post('/totp', requireToken(tokens), beginTotp);
+  router.post('/totp/confirm', requireToken(tokens), confirmTotp);
+  router.delete('/tokens/current', requireToken(tokens), revokeToken(tokens));
+  router.delete('/tokens', requireToken(tokens), revokeToken(tokens, { all: true }));
+
+  const app = new Koa();
+  app.use(safeBody(bodyParser()));
+  app.use(router.routes());
+  app.use(router.allowedMethods());
+  return app;
+}

@@ -1,0 +1,89 @@
+// The quick start's own handlers: what an existing app has already, and how it reads who is logged in.
+import {
+  bodyField,
+  canonicalIdentifier,
+  refuse,
+  type AccessTokens,
+  type AuthContext,
+  type BreachSource,
+  type FactorKey,
+  type PasswordHashes,
+  type SecondFactors,
+  type Store,
+} from 'koa-portcullis';
+import { renderUnicodeCompact } from 'uqr';
+import type { Accounts } from './accounts.js';
+
+export interface Settings {
+  /** `memoryStore()` for one process, `redisStore(redis)` for several. */
+  store: Store;
+  accounts: Accounts;
+  /** 32 random bytes each; they seal TOTP secrets. */
+  keys: FactorKey[];
+  /** Where breached passwords are looked up, in this order. */
+  sources: BreachSource[];
+}
+
+interface Services {
+  accounts: Accounts;
+  hashes: PasswordHashes;
+  factors: SecondFactors;
+  tokens: AccessTokens;
+}
+
+type Handler = (ctx: AuthContext) => Promise<void>;
+
+export function handlers({ accounts, hashes, factors, tokens }: Services): Record<Name, Handler> {
+  return {
+    async signUp(ctx) {
+      const given = bodyField('username')(ctx);
+      const username = typeof given === 'string' ? canonicalIdentifier(given) : null;
+      if (username === null) return refuse(ctx, 'invalid_request');
+      const id = await accounts.add(username, await hashes.hash(newPassword(ctx)));
+      if (id === null) return refuse(ctx, 'conflict');
+      ctx.status = 201;
+      ctx.body = { id, username };
+    },
+
+    async showMe(ctx) {
+      const { account, methods, token } = ctx.state.auth;
+      ctx.body = { id: account?.id, username: await accounts.nameOf(account?.id ?? ''), methods, token };
+    },
+
+    async savePassword(ctx) {
+      const { account, token } = ctx.state.auth;
+      if (!account || !token) return refuse(ctx, 'invalid_token');
+      await accounts.setHash(account.id, await hashes.hash(newPassword(ctx)));
+      // All other tokens end, and every login that is under way with the old password.
+      await tokens.revokeAll(account, { except: token.id });
+      ctx.status = 204;
+    },
+
+    async beginTotp(ctx) {
+      const { account } = ctx.state.auth;
+      if (!account) return refuse(ctx, 'invalid_token');
+      const label = (await accounts.nameOf(account.id)) ?? account.id;
+      const enrolment = await factors.beginTotp(account, { label });
+      if (enrolment === null) return refuse(ctx, 'conflict');
+      ctx.set('Cache-Control', 'no-store');
+      // curl -H 'Accept: text/plain' shows the QR code in the terminal.
+      const isTerminal = ctx.accepts('json', 'text') === 'text';
+      ctx.body = isTerminal ? `${renderUnicodeCompact(enrolment.uri)}\n${enrolment.secret}\n` : enrolment;
+    },
+
+    async confirmTotp(ctx) {
+      const { account } = ctx.state.auth;
+      const code = bodyField('otp_token')(ctx);
+      if (!account || typeof code !== 'string') return refuse(ctx, 'invalid_request');
+      if (!(await factors.confirmTotp(account, code))) return refuse(ctx, 'invalid_second_factor');
+      ctx.status = 204;
+    },
+  };
+}
+
+type Name = 'signUp' | 'showMe' | 'savePassword' | 'beginTotp' | 'confirmTotp';
+
+/** `passwordPolicy()` ran before: it let nothing but a string pass. */
+function newPassword(ctx: AuthContext): string {
+  return String(bodyField('password')(ctx));
+}

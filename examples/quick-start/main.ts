@@ -1,0 +1,49 @@
+// Serves the quick start: settings from the environment, a walk-through in the terminal, a clean end on SIGTERM.
+// Run it: npm start
+import { randomBytes } from 'node:crypto';
+import type { AddressInfo } from 'node:net';
+import { Redis } from 'ioredis';
+import { commonPasswords, hibpApi, memoryStore, redisStore, type AuthEvent } from 'koa-portcullis';
+import { memoryAccounts, redisAccounts } from './accounts.js';
+import { quickStart } from './app.js';
+import { walkThrough } from './walk-through.js';
+
+const { PORT = '3000', HOST = '127.0.0.1', REDIS_URL, HIBP_BASE_URL, FACTOR_KEYS } = process.env;
+
+const redis =
+  REDIS_URL === undefined
+    ? undefined
+    : new Redis(REDIS_URL, { maxRetriesPerRequest: 1, commandTimeout: 700 });
+redis?.on('error', () => {}); // each request says what failed
+const store = redis === undefined ? memoryStore() : redisStore(redis);
+
+const app = quickStart({
+  store,
+  accounts: redis === undefined ? memoryAccounts() : redisAccounts(redis),
+  keys: FACTOR_KEYS === undefined ? [randomBytes(32)] : FACTOR_KEYS.split(','),
+  sources: [commonPasswords(), hibpApi(HIBP_BASE_URL === undefined ? {} : { baseUrl: HIBP_BASE_URL })],
+});
+app.on('auth', (event: AuthEvent) => console.log(JSON.stringify(event)));
+
+const server = app.listen(Number(PORT), HOST, sayHello);
+server.on('error', (error) => {
+  console.error(`The quick start cannot listen on ${HOST}:${PORT}: ${error.message}`);
+  process.exit(1);
+});
+function sayHello(): void {
+  const { port } = server.address() as AddressInfo;
+  const url = `http://${HOST === '127.0.0.1' ? 'localhost' : HOST}:${port}`;
+  console.log(walkThrough(url));
+  console.log(`Store: ${redis === undefined ? 'memory (set REDIS_URL for Redis)' : 'Redis'}.`);
+  if (FACTOR_KEYS === undefined) {
+    console.log('FACTOR_KEYS is not set: TOTP secrets are sealed under a key that ends with this process.');
+  }
+  console.log(`Listening on ${url}`);
+}
+
+for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+  process.once(signal, () => {
+    server.close(() => redis?.disconnect());
+    server.closeIdleConnections();
+  });
+}
