@@ -1,7 +1,7 @@
 import { isAccount, type Account } from './account.js';
 import { keyHash } from './key-hash.js';
 import { Login } from './login.js';
-import { callback, describe, integer, offering, readOptions, required } from './options.js';
+import { callback, describe, integer, offering, readOptions, required, text } from './options.js';
 import { isScope } from './scope.js';
 import { SecretText } from './secret-text.js';
 import { ask, isBoolean, isCount } from './store-call.js';
@@ -35,10 +35,10 @@ export interface TokenGrant {
   readonly lifetimeSeconds?: number;
 }
 
-const text = new SecretText('pcat_');
+const secrets = new SecretText('pcat_');
 
 /** Regular expression source that matches every access token, for secret scanners. */
-export const accessTokenPattern: string = text.pattern;
+export const accessTokenPattern: string = secrets.pattern;
 
 /**
  * Opaque bearer tokens (RFC 6750): 256 random bits, kept as a SHA-256 hash, revocable at once. Neither a
@@ -91,7 +91,7 @@ export class AccessTokens {
       lifetimeSeconds: integer(1, longestTokenSeconds),
     });
     const { account, methods, provenAt, startedAt } = Login.take(login, this.#now());
-    const secret = text.create();
+    const secret = secrets.create();
     const key = keyHash('token', secret);
     const record = writeTokenRecord({
       account: account.id,
@@ -119,7 +119,7 @@ export class AccessTokens {
    * answered without a hash or a store call.
    */
   check(token: string): Promise<VerifiedToken | null> {
-    if (!text.isWellFormed(token)) return Promise.resolve(null);
+    if (!secrets.isWellFormed(token)) return Promise.resolve(null);
     const key = keyHash('token', token);
     return ask(() => this.#store.readToken(key), isStoredTokenOrNull).then((stored) =>
       stored === null ? null : readTokenRecord(stored),
@@ -141,7 +141,7 @@ export class AccessTokens {
   async revokeAll(account: Account, options: { readonly except?: string } = {}): Promise<number> {
     if (!isAccount(account))
       throw new TypeError(`revokeAll: account must have an id, not ${describe(account)}`);
-    const { except } = options;
+    const { except } = readOptions<{ readonly except?: string }>('revokeAll', options, { except: text });
     const kept = except === undefined ? undefined : (keyOf(except) ?? undefined);
     return ask(() => this.#store.revokeTokens(accountKey(account.id), kept), isCount);
   }

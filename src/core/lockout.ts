@@ -28,9 +28,9 @@ export interface LockoutOptions {
 export interface AttemptNames {
   /** As {@link canonicalIdentifier} spells it. */
   readonly identifier: string;
-  readonly account?: string | readonly string[];
+  readonly account: string | readonly string[] | undefined;
   /** One source as {@link addressSource} spells it. */
-  readonly address?: string;
+  readonly address: string | undefined;
 }
 
 /** A refused attempt. `busy`: the last slot is held by a check that is still running. */
@@ -38,6 +38,12 @@ export interface Locked {
   readonly granted: false;
   readonly busy: boolean;
   readonly retryAfterSeconds: number;
+}
+
+/** What one failure locked, in seconds; 0 where nothing. */
+export interface LockedNow {
+  readonly account: number;
+  readonly address: number;
 }
 
 /** A counted attempt; the first call of `giveBack` or `fail` ends it. */
@@ -49,8 +55,8 @@ export interface ReservedAttempt {
   readonly time: number;
   /** The secret was right, or was not looked at: nothing happened. */
   readonly giveBack: () => Promise<void>;
-  /** The secret was wrong. Answers what this failure locked, in seconds: absent where it locked nothing. */
-  readonly fail: () => Promise<{ readonly account?: number; readonly address?: number }>;
+  /** The secret was wrong. */
+  readonly fail: () => Promise<LockedNow>;
 }
 
 const seconds = (ms: number): number => Math.ceil(ms / 1000);
@@ -121,15 +127,12 @@ export class Lockout {
         if (end()) await ask(() => this.#store.releaseAttempt(subjects, stamps), isNothing);
       },
       fail: async () => {
-        if (!end() || !full) return {};
+        if (!end() || !full) return { account: 0, address: 0 };
         const [accountMs = 0, addressMs = 0] = await ask(
           () => this.#store.lockAttempts(subjects, stamps),
           isCounts(subjects.length),
         );
-        return {
-          ...(accountMs > 0 && { account: seconds(accountMs) }),
-          ...(addressMs > 0 && { address: seconds(addressMs) }),
-        };
+        return { account: seconds(accountMs), address: seconds(addressMs) };
       },
     };
   }

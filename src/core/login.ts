@@ -1,6 +1,6 @@
 import type { Account } from './account.js';
 
-/** Longest time between the proof of the password and the token, in milliseconds. */
+/** How long a request may take from its proof to its token, in milliseconds. */
 const proofLifetimeMs = 300_000;
 
 /** A pending login as its handle proved it: whose it is, and since when. */
@@ -43,6 +43,7 @@ export class Login {
   #resumed: ResumedLogin | undefined;
   #account: Account | undefined;
   #provenAt = 0;
+  #freshSince = 0;
   #startedAt: number | undefined;
   #methods: readonly string[] = [];
   #password: 'open' | 'failed' | 'verified' = 'open';
@@ -114,6 +115,7 @@ export class Login {
     this.#password = 'verified';
     this.#account = account;
     this.#provenAt = now;
+    this.#freshSince = now;
     this.#methods = ['pwd'];
     if (this.#counted === undefined) return;
     this.#returned = this.#counted.giveBack();
@@ -121,11 +123,13 @@ export class Login {
     this.#returned.catch(() => {});
   }
 
-  resume(resumed: ResumedLogin): void {
+  /** The store has ended pending logins by its own clock; `provenAt` may be of another process's, and decides nothing. */
+  resume(resumed: ResumedLogin, now: number): void {
     this.#resumed = resumed;
     this.#password = 'verified';
     this.#account = resumed.account;
     this.#provenAt = resumed.provenAt;
+    this.#freshSince = now;
     this.#startedAt = resumed.startedAt;
     this.#methods = resumed.methods;
   }
@@ -145,12 +149,12 @@ export class Login {
     if (typeof login !== 'object' || login === null || !(#spent in login)) {
       throw new TypeError('A token is issued only on a proven login');
     }
-    const age = now - login.#provenAt;
     const account = login.#account;
     if (login.#spent || login.#password !== 'verified' || !login.#factorPassed || account === undefined) {
       throw new TypeError('This login is not proven, or a token was issued on it before');
     }
-    if (!(age >= 0 && age <= proofLifetimeMs)) throw new TypeError('This login was proven too long ago');
+    if (!(now - login.#freshSince <= proofLifetimeMs))
+      throw new TypeError('This login was proven too long ago');
     login.#spent = true;
     return { account, methods: login.#methods, provenAt: login.#provenAt, startedAt: login.#startedAt };
   }

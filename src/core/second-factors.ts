@@ -55,8 +55,8 @@ export type FactorVerdict =
   | {
       readonly outcome: 'refused';
       readonly reason: 'wrong' | 'replayed';
-      /** Seconds for which this failure locked the account's second factor. */
-      readonly lockedSeconds?: number;
+      /** Seconds for which this failure locked the account's second factor; 0 where it did not. */
+      readonly lockedSeconds: number;
       /** It was the pending login's last try. */
       readonly last: boolean;
     };
@@ -120,7 +120,11 @@ export class SecondFactors {
     code: string,
     handle?: string,
   ): Promise<FactorVerdict> {
-    const attempt = await this.#attempts.reserve({ identifier: '', account: ['second factor', account.id] });
+    const attempt = await this.#attempts.reserve({
+      identifier: '',
+      account: ['second factor', account.id],
+      address: undefined,
+    });
     if (!attempt.granted) {
       return { outcome: 'locked', busy: attempt.busy, retryAfterSeconds: attempt.retryAfterSeconds };
     }
@@ -142,7 +146,7 @@ export class SecondFactors {
         outcome: 'refused',
         reason: matched,
         last,
-        ...(lockedSeconds !== undefined && { lockedSeconds }),
+        lockedSeconds,
       };
     } catch (error) {
       // Undecided, so not a failure. If the store is gone this fails too, and the attempt ages out.

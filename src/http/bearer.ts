@@ -19,7 +19,7 @@ export function readBearer(ctx: AuthContext): Bearer {
   if (hasSecondAuthorization(rawHeaders)) return { kind: 'malformed' };
   if (!/^bearer(?:$|[\s,])/i.test(authorization)) return { kind: 'none' };
   const token = /^bearer ([A-Za-z0-9._~+/=-]+)$/i.exec(authorization)?.[1];
-  const isTwice = ctx.querystring.includes('access_token=');
+  const isTwice = /(?:^|&)access_token=/.test(ctx.querystring);
   return token === undefined || isTwice ? { kind: 'malformed' } : { kind: 'token', token };
 }
 

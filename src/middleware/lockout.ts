@@ -1,12 +1,14 @@
 import { canonicalIdentifier } from '../core/identifier.js';
 import { demandInstance } from '../core/instance.js';
-import { Lockout, type Locked, type ReservedAttempt } from '../core/lockout.js';
+import { Lockout } from '../core/lockout.js';
 import type { Login, ResumedLogin } from '../core/login.js';
 import { callback, readOptions } from '../core/options.js';
+import { isUnauthorized, refuseLocked, settleAttempt } from '../http/attempt.js';
+import { isSubject, sourceOf, trustedAddress, type Subject } from '../http/attempt-names.js';
 import type { AuthContext, AuthMiddleware } from '../http/auth-state.js';
-import { addressSource, clientAddress, isAddressSpoofable } from '../http/client-address.js';
-import { emitEvent, emitWeakness } from '../http/events.js';
+import { emitWeakness } from '../http/events.js';
 import { bodyField, type FieldReader } from '../http/fields.js';
+import { askHook } from '../http/hook.js';
 import { loginOf } from '../http/login.js';
 import { refuseMisordered } from '../http/misordered.js';
 import { refuse, refuseUndecided } from '../http/refuse.js';
@@ -32,8 +34,6 @@ export interface LockoutMiddlewareOptions {
    */
   readonly readAddress?: (ctx: AuthContext) => string | null;
 }
-
-type Subject = string | readonly string[] | null;
 
 /**
  * Stops password guessing: counts each attempt before the password is checked and refuses those beyond the
@@ -63,10 +63,15 @@ export function lockout(attempts: Lockout, options: LockoutMiddlewareOptions = {
     const given = readUsername(ctx);
     const identifier = typeof given === 'string' ? canonicalIdentifier(given) : null;
     if (identifier === null) return refuse(ctx, 'invalid_request');
-    const account = subject === undefined ? null : await subject(identifier, ctx);
-    const address = addressSource(readAddress(ctx) ?? '');
+    const asked =
+      subject === undefined
+        ? { answer: null }
+        : await askHook(ctx, 'subject', () => subject(identifier, ctx), isSubject);
+    if (asked === undefined) return;
+    const account = asked.answer ?? undefined;
+    const address = sourceOf(readAddress(ctx));
     const attempt = await attempts
-      .reserve({ identifier, ...(account !== null && { account }), ...(address !== null && { address }) })
+      .reserve({ identifier, account, address })
       .catch((error: unknown) => refuseUndecided(ctx, error));
     if (attempt === undefined) return;
     if (!attempt.granted) return refuseLocked(ctx, attempt);
@@ -81,10 +86,10 @@ export function lockout(attempts: Lockout, options: LockoutMiddlewareOptions = {
       await next();
     } catch (error) {
       // Only told apart, never answered: the error goes on as it is.
-      await settle(ctx, login, attempt, isUnauthorized(error)).catch(() => {});
+      await settleAttempt(ctx, login, attempt, isUnauthorized(error)).catch(() => {});
       throw error;
     }
-    await settle(ctx, login, attempt, ctx.status === 401).catch((error: unknown) =>
+    await settleAttempt(ctx, login, attempt, ctx.status === 401).catch((error: unknown) =>
       refuseUndecided(ctx, error),
     );
   };
@@ -107,35 +112,4 @@ export function lockout(attempts: Lockout, options: LockoutMiddlewareOptions = {
     login.passLockout();
     return next();
   }
-}
-
-/** Ends the reserved attempt as the password step decided, or, where it did not say, as its answer did. */
-async function settle(
-  ctx: AuthContext,
-  login: Login,
-  attempt: ReservedAttempt,
-  answered401: boolean,
-): Promise<void> {
-  if (login.password === 'verified') return login.returned;
-  if (login.password === 'open' && !answered401) return attempt.giveBack();
-  const subject = attempt.subject;
-  emitEvent(ctx, { name: 'login.failed', reason: 'wrong password', subject });
-  const { account, address } = await attempt.fail();
-  if (account !== undefined) emitEvent(ctx, { name: 'account.locked', retryAfterSeconds: account, subject });
-  if (address !== undefined) emitEvent(ctx, { name: 'address.locked', retryAfterSeconds: address });
-}
-
-function refuseLocked(ctx: AuthContext, { busy, retryAfterSeconds }: Locked): void {
-  emitEvent(ctx, { name: 'login.refused', reason: busy ? 'busy' : 'locked out' });
-  refuse(ctx, busy ? 'busy' : 'locked_out', { retryAfterSeconds });
-}
-
-function isUnauthorized(error: unknown): boolean {
-  return typeof error === 'object' && error !== null && (error as { status?: unknown }).status === 401;
-}
-
-function trustedAddress(ctx: AuthContext): string | null {
-  if (!isAddressSpoofable(ctx)) return clientAddress(ctx);
-  emitWeakness(ctx, 'app.proxy is set without app.maxIpsCount: addresses can be forged and are not counted');
-  return null;
 }

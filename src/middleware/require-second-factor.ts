@@ -101,7 +101,7 @@ function refuseFactor(ctx: AuthContext, account: string, verdict: Refused): void
   emitEvent(ctx, { name: 'second_factor.failed', account, reason });
   if (reason === 'replayed') emitEvent(ctx, { name: 'totp.replayed', account });
   if (last) emitEvent(ctx, { name: 'pending_login.exhausted', account });
-  if (lockedSeconds !== undefined) {
+  if (lockedSeconds > 0) {
     emitEvent(ctx, { name: 'second_factor.locked', account, retryAfterSeconds: lockedSeconds });
   }
   return refuse(ctx, 'invalid_second_factor');

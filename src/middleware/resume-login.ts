@@ -53,7 +53,7 @@ export function resumeLogin(factors: SecondFactors, options: ResumeLoginOptions 
     if (found === undefined) return;
     if (found.answer === null) return refuse(ctx, 'pending_login_invalid');
 
-    login.resume({ ...resumed, account: found.answer });
+    login.resume({ ...resumed, account: found.answer }, Date.now());
     tell(ctx, { account: found.answer, methods: login.methods });
     return next();
   };

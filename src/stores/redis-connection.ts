@@ -106,6 +106,7 @@ export class RedisConnection {
   }
 
   async #untilReady(): Promise<void> {
+    if (this.#client.status === 'end') throw new StoreUnavailable('the connection is closed');
     const asked = performance.now();
     this.#ready ??= new Promise<void>((resolve) => this.#client.once('ready', resolve)).finally(() => {
       this.#ready = undefined;
