@@ -85,14 +85,14 @@ export function hibpApi(options?: HibpApiOptions): BreachSource {
     const timer = setTimeout(() => controller.abort(), timeoutMs);
     const { signal } = controller;
     try {
-      return await inTurn(async () => {
-        signal.throwIfAborted();
-        return unlessAborted(signal, async () => {
+      // Turns come in the order of the deadlines: whoever is before has ended when this one's is reached.
+      return await inTurn(() =>
+        unlessAborted(signal, async () => {
           const response = await fetch(`${ranges}${prefix}`, { headers, redirect: 'error', signal });
           if (response.status !== 200) throw new Error('not a range');
           return parseRange(await readBody(response));
-        });
-      });
+        }),
+      );
     } finally {
       clearTimeout(timer);
       // Closes the connection of a reply that was refused before its end.
