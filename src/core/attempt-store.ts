@@ -67,11 +67,15 @@ export const attemptStoreMethods = [
   'clearAttempts',
 ] as const satisfies readonly (keyof AttemptStore)[];
 
-export function isDecision(reply: unknown): boolean {
+export function isDecisionFor(subjects: number): (reply: unknown) => boolean {
+  return (reply) => isDecision(reply, subjects);
+}
+
+function isDecision(reply: unknown, subjects: number): boolean {
   const granted = own(reply, 'granted');
   if (granted === true) {
     const stamps = own(reply, 'stamps');
-    const stamped = Array.isArray(stamps) && stamps.every(isCount);
+    const stamped = Array.isArray(stamps) && stamps.length === subjects && stamps.every(isCount);
     return stamped && isCount(own(reply, 'time')) && typeof own(reply, 'full') === 'boolean';
   }
   const closed = own(reply, 'closedForMs');

@@ -1,4 +1,4 @@
-import { attemptStoreMethods, isCounts, isDecision, isStatus } from './attempt-store.js';
+import { attemptStoreMethods, isCounts, isDecisionFor, isStatus } from './attempt-store.js';
 import type { AttemptStatus, AttemptStore, AttemptSubject } from './attempt-store.js';
 import { readLimits, type LockoutLimit } from './attempt-limits.js';
 import type { AttemptLimit } from './attempt-window.js';
@@ -110,7 +110,7 @@ export class Lockout {
   async reserve(names: AttemptNames): Promise<ReservedAttempt | Locked> {
     const subjects = this.#subjects(names);
     const [account] = subjects;
-    const decision = await ask(() => this.#store.reserveAttempt(subjects), isDecision);
+    const decision = await ask(() => this.#store.reserveAttempt(subjects), isDecisionFor(subjects.length));
     if (!decision.granted) {
       const { busy, closedForMs } = decision;
       return { granted: false, busy, retryAfterSeconds: busy ? 1 : seconds(closedForMs) };

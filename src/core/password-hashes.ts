@@ -92,8 +92,9 @@ export class PasswordHashes {
     return this.#inTurn(async () => {
       this.#dummy ??= this.#argon2.hash(nobodysPassword, this.#parameters);
       const dummy = await this.#dummy;
-      const matches = await this.#argon2.verify(hash ?? dummy, password);
-      return matches && typeof hash === 'string';
+      const stored = typeof hash === 'string' && hash !== '' ? hash : undefined;
+      const matches = await this.#argon2.verify(stored ?? dummy, password);
+      return matches && stored !== undefined;
     });
   }
 

@@ -32,12 +32,11 @@ export function addressSource(address: string): string | null {
 
 function canonicalAddress(address: string): string | null {
   const [bare = ''] = address.split('%');
-  const mapped = /^::ffff:(\d{1,3}(?:\.\d{1,3}){3})$/i.exec(bare)?.[1];
+  const family = isIPv6(bare) ? 'ipv6' : 'ipv4';
   try {
-    const family = isIPv6(bare) && mapped === undefined ? 'ipv6' : 'ipv4';
-    const canonical = new SocketAddress({ address: mapped ?? bare, family }).address;
-    // ::ffff:c000:201 is written out as its IPv4 form only once it has been parsed.
-    return canonical.startsWith('::ffff:') ? canonical.slice('::ffff:'.length) : canonical;
+    const canonical = new SocketAddress({ address: bare, family }).address;
+    const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/.exec(canonical)?.[1];
+    return mapped ?? canonical;
   } catch {
     return null;
   }

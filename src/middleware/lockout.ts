@@ -100,15 +100,13 @@ export function lockout(attempts: Lockout, options: LockoutMiddlewareOptions = {
     { subject: key, startedAt }: ResumedLogin,
     next: () => Promise<unknown>,
   ): Promise<unknown> {
-    if (login.lockoutPassed || login.factorPassed) return refuseMisordered(ctx, 'lockout');
-    if (key !== undefined) {
-      const state = await attempts
-        .check(key, startedAt)
-        .catch((error: unknown) => refuseUndecided(ctx, error));
-      if (state === undefined) return;
-      if (!state.granted) return refuseLocked(ctx, state);
-      if (state.lockedSince) return refuse(ctx, 'pending_login_invalid');
-    }
+    // A password that was proven uncounted was guessed for free: lockout belongs on both routes.
+    if (key === undefined || login.lockoutPassed || login.factorPassed)
+      return refuseMisordered(ctx, 'lockout');
+    const state = await attempts.check(key, startedAt).catch((error: unknown) => refuseUndecided(ctx, error));
+    if (state === undefined) return;
+    if (!state.granted) return refuseLocked(ctx, state);
+    if (state.lockedSince) return refuse(ctx, 'pending_login_invalid');
     login.passLockout();
     return next();
   }

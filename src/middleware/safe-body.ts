@@ -27,21 +27,30 @@ export function safeBody(parser: AuthMiddleware, options: SafeBodyOptions = {}):
 
   return async function safeBody(ctx, next) {
     // The parser runs alone, so that no error of a later middleware is taken for one of the body.
-    const unreadable = await Promise.resolve(parser(ctx, async () => {})).then(
-      () => undefined,
-      (error: unknown) => statusOf(error),
+    let isRead = false;
+    const unreadable = await statusOfFailure(async () =>
+      parser(ctx, async () => {
+        isRead = true;
+      }),
     );
     if (unreadable === 413) return refuse(ctx, 'content_too_large');
     if (unreadable === 415) return refuse(ctx, 'unsupported_media_type');
     if (unreadable !== undefined || countFields(ctx) > maxFields) return refuse(ctx, 'invalid_request');
-    return next();
+    // A parser that did not go on has answered the request itself.
+    return isRead ? next() : undefined;
   };
 }
 
-function statusOf(error: unknown): number {
-  const status =
-    typeof error === 'object' && error !== null ? (error as { status?: unknown }).status : undefined;
-  return typeof status === 'number' ? status : 400;
+/** The status of the error that the parser failed with, 400 where it has none; undefined where it did not fail. */
+async function statusOfFailure(parse: () => Promise<unknown>): Promise<number | undefined> {
+  try {
+    await parse();
+    return undefined;
+  } catch (error) {
+    const status =
+      typeof error === 'object' && error !== null ? (error as { status?: unknown }).status : undefined;
+    return typeof status === 'number' ? status : 400;
+  }
 }
 
 function countFields(ctx: AuthContext): number {
