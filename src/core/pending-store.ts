@@ -24,7 +24,10 @@ export interface StoredPendingLogin {
  * every method; tries must not prolong it.
  */
 export interface PendingLoginStore {
-  /** Beyond `maxPerAccount` live ones, the oldest must go. */
+  /**
+   * Beyond `maxPerAccount` live ones, the oldest must go. One that began before the account's cut-off is dead from
+   * the start, and takes nobody's place.
+   */
   openPendingLogin(login: NewPendingLogin): Promise<void>;
   readPendingLogin(account: string, handle: string): Promise<StoredPendingLogin | null>;
   /** Counts one try, atomically. Answers how many there are now, or null when it is dead or `maxTries` are used. */

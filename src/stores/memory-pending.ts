@@ -22,7 +22,9 @@ export function memoryPending(clock: MemoryClock, maxEntries: number, cutoffs: C
   return {
     async openPendingLogin({ account, handle, startedAt = clock.us(), lifetimeMs, maxPerAccount, record }) {
       const now = clock.ms();
-      const kept = [...(accounts.get(account) ?? [])].filter(([, { endsAt }]) => endsAt > now);
+      if (cutoffs.isCutOff(account, startedAt)) return;
+      const isLive = (one: Pending): boolean => one.endsAt > now && !cutoffs.isCutOff(account, one.startedAt);
+      const kept = [...(accounts.get(account) ?? [])].filter(([, one]) => isLive(one));
       const opened = new Map(kept.slice(Math.max(0, kept.length - maxPerAccount + 1)));
       opened.set(handle, { startedAt, endsAt: now + lifetimeMs, record, tries: 0 });
       accounts.set(account, opened, lifetimeMs);

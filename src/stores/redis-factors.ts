@@ -10,7 +10,8 @@ const confirm = new Script(`
 local enrolment = redis.call('GET', KEYS[2])
 if not enrolment or string.sub(enrolment, 1, #ARGV[1] + 1) ~= ARGV[1] .. ' ' then return 0 end
 if redis.call('EXISTS', KEYS[1]) == 1 then return 0 end
-redis.call('HSET', KEYS[1], 'on', '1', 'factor:' .. ARGV[1], ARGV[2], 'step:' .. ARGV[1], ARGV[3])
+redis.call('HSET', KEYS[1], 'on', '1', 'factor:' .. ARGV[1], ARGV[2])
+if ARGV[3] ~= '' then redis.call('HSET', KEYS[1], 'step:' .. ARGV[1], ARGV[3]) end
 redis.call('DEL', KEYS[2])
 return 1
 `);
@@ -58,7 +59,9 @@ export function redisFactors(connection: RedisConnection): FactorStore {
     async confirmEnrolment(account, factor) {
       const { lastStep, ...lasting } = factor;
       const keys = [factorsKey(account), enrolmentKey(account)];
-      return (await connection.run(confirm, keys, [factor.id, JSON.stringify(lasting), lastStep ?? 0])) === 1;
+      return (
+        (await connection.run(confirm, keys, [factor.id, JSON.stringify(lasting), lastStep ?? ''])) === 1
+      );
     },
     async acceptStep(account, factor, step) {
       return (await connection.run(accept, [factorsKey(account)], [factor, step])) === 1;

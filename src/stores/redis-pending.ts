@@ -23,15 +23,16 @@ end
 const open = new Script(`${prelude}
 local handle, started, lifetime, most, record = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5]
 if started == '' then started = string.format('%.0f', us) end
+if tonumber(started) <= cut then return 1 end
 local all, live = redis.call('HGETALL', KEYS[1]), {}
 for i = 1, #all, 2 do
-  local _, ends = parse(all[i + 1])
-  if ends and tonumber(ends) > now then live[#live + 1] = {all[i], tonumber(ends)}
+  local began, ends = parse(all[i + 1])
+  if ends and tonumber(ends) > now and tonumber(began) > cut then live[#live + 1] = {all[i], tonumber(ends)}
   else redis.call('HDEL', KEYS[1], all[i]) end
 end
 table.sort(live, function(a, b) return a[2] < b[2] end)
 for i = 1, #live - most + 1 do redis.call('HDEL', KEYS[1], live[i][1]) end
-redis.call('HSET', KEYS[1], handle, string.format('%s %.0f 0 %s', started, now + lifetime, record))
+redis.call('HSET', KEYS[1], handle, started .. string.format(' %.0f 0 ', now + lifetime) .. record)
 redis.call('PEXPIRE', KEYS[1], lifetime)
 return 1
 `);
@@ -49,7 +50,7 @@ if tries >= tonumber(ARGV[2]) then
   redis.call('HDEL', KEYS[1], ARGV[1])
   return 0
 end
-redis.call('HSET', KEYS[1], ARGV[1], string.format('%s %s %d %s', started, ends, tries + 1, record))
+redis.call('HSET', KEYS[1], ARGV[1], started .. ' ' .. ends .. ' ' .. (tries + 1) .. ' ' .. record)
 return tries + 1
 `);
 

@@ -62,9 +62,13 @@ export function redisTokens(connection: RedisConnection): TokenStore {
       if (connection.isCluster) {
         // Two slots: written first, registered second. A revocation in between refuses the registration, and the
         // token goes before anybody has seen it.
-        await connection.run(writeAlone, [tokenKey(key)], args);
-        times = await connection.run(registerAlone, places, args);
-        if (Array.isArray(times) && times.length === 0) await unlink([key]);
+        times = await connection.run(writeAlone, [tokenKey(key)], args);
+        const registered = await connection.run(registerAlone, places, args);
+        if (!Array.isArray(registered)) throw new StoreUnavailable('an answer that makes no sense');
+        if (registered.length === 0) {
+          await unlink([key]);
+          return null;
+        }
       } else times = await connection.run(issue, [...places, tokenKey(key)], args);
       if (!Array.isArray(times) || (times.length !== 0 && times.length !== 2)) {
         throw new StoreUnavailable('an answer that makes no sense');
