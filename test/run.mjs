@@ -21,6 +21,12 @@ const tools = [
     debianPackage: 'redis-server',
     elsewhere: 'brew install redis, or https://redis.io/docs/latest/operate/oss_and_stack/install/',
   },
+  {
+    commands: ['curl'],
+    purpose: 'the walk-through of the quick start runs in a shell',
+    debianPackage: 'curl',
+    elsewhere: 'https://curl.se/download.html',
+  },
 ];
 
 const steps = [

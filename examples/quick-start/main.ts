@@ -10,12 +10,18 @@ import { walkThrough } from './walk-through.js';
 
 const { PORT = '3000', HOST = '127.0.0.1', REDIS_URL, HIBP_BASE_URL, FACTOR_KEYS } = process.env;
 
+if (!/^\d{1,5}$/.test(PORT) || Number(PORT) > 65_535) {
+  console.error(`PORT must be a number from 0 to 65535, not ${JSON.stringify(PORT)}`);
+  process.exit(1);
+}
+
 const redis =
   REDIS_URL === undefined
     ? undefined
-    : new Redis(REDIS_URL, { maxRetriesPerRequest: 1, commandTimeout: 700 });
+    : new Redis(REDIS_URL, { maxRetriesPerRequest: 1, commandTimeout: 700, disconnectTimeout: 500 });
 redis?.on('error', () => {}); // each request says what failed
-const store = redis === undefined ? memoryStore() : redisStore(redis);
+const shared = redis === undefined ? undefined : redisStore(redis);
+const store = shared ?? memoryStore();
 
 const app = quickStart({
   store,
@@ -43,7 +49,11 @@ function sayHello(): void {
 
 for (const signal of ['SIGTERM', 'SIGINT'] as const) {
   process.once(signal, () => {
-    server.close(() => redis?.disconnect());
+    server.close(() => {
+      shared?.close();
+      redis?.disconnect();
+    });
     server.closeIdleConnections();
+    setTimeout(() => server.closeAllConnections(), 5000).unref();
   });
 }

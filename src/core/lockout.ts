@@ -149,7 +149,7 @@ export class Lockout {
 
   /** How an account stands, by its identifier or by the id that the `subject` option resolves it to. */
   async status(
-    account: string,
+    account: string | readonly string[],
   ): Promise<{ locked: boolean; retryAfterSeconds: number; failures: readonly number[] }> {
     const states = await Promise.all(
       this.#keysOf(account).map((key) => this.#read({ key, limits: this.#limits })),
@@ -162,7 +162,7 @@ export class Lockout {
   }
 
   /** Forgets the account's failures, and nobody else's. Answers whether there were any. */
-  async unlock(account: string): Promise<boolean> {
+  async unlock(account: string | readonly string[]): Promise<boolean> {
     const cleared = await Promise.all(
       this.#keysOf(account).map((key) =>
         ask(() => this.#store.clearAttempts({ key, limits: this.#limits }), isBoolean),
@@ -184,9 +184,10 @@ export class Lockout {
     return [subject, { key: keyHash('address', address), limits: this.#addressLimits }];
   }
 
-  #keysOf(account: string): string[] {
-    const identifier = canonicalIdentifier(account);
-    return [keyHash('account', account), ...(identifier === null ? [] : [keyHash('identifier', identifier)])];
+  #keysOf(account: string | readonly string[]): string[] {
+    const identifier = typeof account === 'string' ? canonicalIdentifier(account) : null;
+    const key = keyHash('account', ...[account].flat());
+    return identifier === null ? [key] : [key, keyHash('identifier', identifier)];
   }
 
   #read(subject: AttemptSubject): Promise<AttemptStatus> {

@@ -7,12 +7,18 @@ const demands = {
   verifyPassword: 'mount it once, before requireSecondFactor and not after resumeLogin',
   requireSecondFactor: 'mount it once, after the password step or after resumeLogin',
   resumeLogin: 'mount it first on the route of the second step',
+  revokeToken: 'mount it after requireToken',
   issueToken: 'mount it last, after lockout, the password step and requireSecondFactor',
 } as const;
 
-/** Refuses a request whose middleware ran in an order that proves nothing, and tells the developer, once. */
-export function refuseMisordered(ctx: AuthContext, middleware: keyof typeof demands): void {
+/** Tells the developer, once, that middleware ran in an order that proves nothing. */
+export function tellMisordered(ctx: AuthContext, middleware: keyof typeof demands): void {
   const reason = `${middleware} is out of order: ${demands[middleware]}`;
   if (emitWeakness(ctx, reason)) process.emitWarning(reason, { code: 'PORTCULLIS_ORDER' });
+}
+
+/** The same for a login, which it refuses. */
+export function refuseMisordered(ctx: AuthContext, middleware: keyof typeof demands): void {
+  tellMisordered(ctx, middleware);
   refuse(ctx, 'invalid_credentials');
 }

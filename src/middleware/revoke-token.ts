@@ -4,6 +4,7 @@ import { flag, readOptions } from '../core/options.js';
 import type { AuthMiddleware } from '../http/auth-state.js';
 import { refuseBearer, verifiedTokenOf } from '../http/bearer.js';
 import { emitEvent } from '../http/events.js';
+import { tellMisordered } from '../http/misordered.js';
 import { refuseUndecided } from '../http/refuse.js';
 
 export interface RevokeTokenOptions {
@@ -22,7 +23,10 @@ export function revokeToken(tokens: AccessTokens, options: RevokeTokenOptions = 
 
   return async function revokeToken(ctx) {
     const found = verifiedTokenOf(ctx);
-    if (found === undefined) return refuseBearer(ctx, 'none');
+    if (found === undefined) {
+      tellMisordered(ctx, 'revokeToken');
+      return refuseBearer(ctx, 'none');
+    }
     const { account, token } = found;
     const revoked = all ? tokens.revokeAll(account) : tokens.revoke(token.id).then(Number);
     const count = await revoked.catch((error: unknown) => refuseUndecided(ctx, error));

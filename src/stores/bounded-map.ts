@@ -13,16 +13,18 @@ export class BoundedMap<V> {
   readonly #entries = new Map<string, Entry<V>>();
   #sweepAt = 0;
 
+  /** @param forget - Told of every value that leaves: what else knows of it must forget it too. */
   constructor(
     readonly now: () => number,
     readonly maxEntries: number,
+    readonly forget: (value: V) => void = () => {},
   ) {}
 
   get(key: string): V | undefined {
     const entry = this.#entries.get(key);
     if (entry === undefined) return undefined;
     if (entry.expiresAt > this.now()) return entry.value;
-    this.#entries.delete(key);
+    this.#drop(key, entry);
     return undefined;
   }
 
@@ -33,9 +35,15 @@ export class BoundedMap<V> {
   }
 
   delete(key: string): boolean {
-    const live = this.get(key) !== undefined;
+    if (this.get(key) === undefined) return false;
+    const entry = this.#entries.get(key);
+    if (entry !== undefined) this.#drop(key, entry);
+    return true;
+  }
+
+  #drop(key: string, { value }: Entry<V>): void {
     this.#entries.delete(key);
-    return live;
+    this.forget(value);
   }
 
   /** At most once a second: a flood at the limit must not pay for a full walk each time. */
@@ -43,7 +51,7 @@ export class BoundedMap<V> {
     const now = this.now();
     if (now >= this.#sweepAt || now < this.#sweepAt - 1000) {
       this.#sweepAt = now + 1000;
-      for (const [key, { expiresAt }] of this.#entries) if (expiresAt <= now) this.#entries.delete(key);
+      for (const [key, entry] of this.#entries) if (entry.expiresAt <= now) this.#drop(key, entry);
     }
     if (this.#entries.size >= this.maxEntries) throw new StoreUnavailable('the memory store is full');
   }

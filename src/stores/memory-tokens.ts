@@ -8,18 +8,19 @@ interface Kept extends StoredToken {
 }
 
 export function memoryTokens(clock: MemoryClock, maxEntries: number, cutoffs: Cutoffs): TokenStore {
-  const tokens = new BoundedMap<Kept>(clock.ms, maxEntries);
   const byAccount = new Map<string, Set<string>>();
+  const tokens = new BoundedMap<Kept>(clock.ms, maxEntries, ({ key, account }) => {
+    const keys = byAccount.get(account);
+    keys?.delete(key);
+    if (keys?.size === 0) byAccount.delete(account);
+  });
 
   function live(account: string): Kept[] {
-    const keys = byAccount.get(account);
     const kept: Kept[] = [];
-    for (const key of keys ?? []) {
+    for (const key of byAccount.get(account) ?? []) {
       const token = tokens.get(key);
-      if (token === undefined) keys?.delete(key);
-      else kept.push(token);
+      if (token !== undefined) kept.push(token);
     }
-    if (keys?.size === 0) byAccount.delete(account);
     return kept;
   }
 
@@ -29,8 +30,6 @@ export function memoryTokens(clock: MemoryClock, maxEntries: number, cutoffs: Cu
       const createdAt = clock.ms();
       const token = { key, createdAt, expiresAt: createdAt + lifetimeMs, record, account };
       tokens.set(key, token, lifetimeMs);
-      // Ended tokens leave the account's list when the next one joins it.
-      live(account);
       byAccount.set(account, (byAccount.get(account) ?? new Set()).add(key));
       return token;
     },

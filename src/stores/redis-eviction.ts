@@ -7,7 +7,8 @@ import type { RedisConnection } from './redis-connection.js';
  */
 export class EvictionWatch {
   #weaknesses: readonly string[] = [];
-  #asked: Promise<void> = Promise.resolve();
+  #asked: Promise<void> | undefined;
+  #askedAt = 0;
   #warned = false;
 
   constructor(
@@ -25,11 +26,15 @@ export class EvictionWatch {
 
   /** @throws {StoreUnavailable} when keys may be evicted and the option says to refuse then. */
   async check(): Promise<void> {
+    // Whoever mends it need not restart anything; and the first login waits for the first answer.
+    const isOld = this.#weaknesses.length > 0 && performance.now() - this.#askedAt >= 1000;
+    if (this.#asked === undefined || isOld) this.#asked = this.#ask();
     await this.#asked;
     if (this.#weaknesses.length > 0) throw new StoreUnavailable('Redis may evict keys');
   }
 
   async #ask(): Promise<void> {
+    this.#askedAt = performance.now();
     const policy = await this.connection.send('INFO', 'memory').then(readPolicy, () => undefined);
     if (policy === 'noeviction') this.#weaknesses = [];
     else if (policy === undefined) this.#weaknesses = ['Redis does not say whether it evicts keys'];

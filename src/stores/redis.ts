@@ -27,7 +27,10 @@ export interface RedisStoreOptions {
 
 /** A store that several processes share, and that holds a connection of its own. */
 export interface RedisStore extends Store {
-  /** Closes the store's connection. It closes by itself when the caller's client has ended. */
+  /**
+   * Closes the store's connection. It closes by itself when the caller's client ends, but a client that is
+   * disconnected while it reconnects does not say so: then call this.
+   */
   close(): void;
 }
 
