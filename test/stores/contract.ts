@@ -1,0 +1,592 @@
+import { randomBytes } from 'node:crypto';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import type { AttemptDecision, AttemptSubject } from '../../src/core/attempt-store.js';
+import type { AttemptLimit } from '../../src/core/attempt-window.js';
+import type { StoredTotp } from '../../src/core/factor-store.js';
+import type { Store } from '../../src/stores/memory.js';
+
+/** A store, and a way to let time pass by its clock. */
+export interface StoreUnderTest {
+  readonly store: Store;
+  pass(ms: number): Promise<unknown>;
+  end(): unknown;
+}
+
+const minute = 60_000;
+const hash = (): string => randomBytes(32).toString('hex');
+const limitOf = (failures: number, withinMs = minute, lockMs = withinMs): AttemptLimit => ({
+  failures,
+  withinMs,
+  lockMs,
+});
+const subjectOf = (...limits: AttemptLimit[]): AttemptSubject => ({ key: hash(), limits });
+
+const enrolmentOf = (id: string) => ({ id, label: 'é "x" \n', secret: `sealed ${id}` });
+const factorOf = (id: string, lastStep: number | null = 7): StoredTotp => ({
+  ...enrolmentOf(id),
+  type: 'totp',
+  createdAt: 1_900_000_000_000,
+  lastStep,
+});
+
+function times<T>(count: number, make: (index: number) => Promise<T>): Promise<T[]> {
+  return Promise.all(Array.from({ length: count }, (_, index) => make(index)));
+}
+
+type Granted = Extract<AttemptDecision, { granted: true }>;
+
+function granted(decision: AttemptDecision): Granted {
+  if (!decision.granted) throw new Error('The attempt was refused');
+  return decision;
+}
+
+/** What every store must do, whatever keeps its records: each sentence of the ports, against one store. */
+export function describeStore(name: string, makeStore: () => Promise<StoreUnderTest>): void {
+  describe(`${name} as a store`, () => {
+    let store: Store;
+    let tested: StoreUnderTest;
+    const pass = (ms: number): Promise<unknown> => tested.pass(ms);
+
+    beforeAll(async () => {
+      tested = await makeStore();
+      ({ store } = tested);
+    });
+    afterAll(async () => {
+      await tested.end();
+    });
+
+    const reserve = async (...subjects: AttemptSubject[]) => granted(await store.reserveAttempt(subjects));
+
+    /** Now, by the clock that the store puts on logins. */
+    async function startLogin(): Promise<number> {
+      const { time } = await reserve(subjectOf(limitOf(1)));
+      return time;
+    }
+
+    describe('counts attempts so that', () => {
+      it('as many are granted as the limit allows, and one more is refused', async () => {
+        const subject = subjectOf(limitOf(3));
+        for (const full of [false, false, true]) {
+          const { stamps, ...decision } = await reserve(subject);
+          expect(decision).toEqual({ granted: true, time: expect.any(Number), full });
+          expect(stamps).toEqual([expect.any(Number)]);
+        }
+        const refused = await store.reserveAttempt([subject]);
+        expect(refused).toEqual({
+          granted: false,
+          subject: 0,
+          busy: true,
+          closedForMs: expect.any(Number),
+        });
+        expect(refused).toMatchObject({ closedForMs: expect.closeTo(minute, -3) });
+      });
+
+      it('exactly the limit is granted to 100 parallel attempts (RCE-01)', async () => {
+        const subject = subjectOf(limitOf(10), limitOf(20, 2 * minute));
+        const decisions = await times(100, () => store.reserveAttempt([subject]));
+        expect(decisions.filter((one) => one.granted)).toHaveLength(10);
+        expect(decisions.filter((one) => one.granted && one.full)).toHaveLength(1);
+        expect((await store.readAttempts(subject)).counts).toEqual([10, 10]);
+      });
+
+      it('an attempt counts for all its subjects or, if one is closed, for none', async () => {
+        const address = subjectOf(limitOf(10));
+        const accounts = Array.from({ length: 20 }, () => subjectOf(limitOf(100)));
+        const decisions = await times(100, (i) =>
+          store.reserveAttempt([accounts[i % 20] ?? address, address]),
+        );
+        const [open, closed] = [true, false].map((is) => decisions.filter((one) => one.granted === is));
+        expect(open).toHaveLength(10);
+        expect(new Set(closed?.map((one) => !one.granted && one.subject))).toEqual(new Set([1]));
+        const states = await Promise.all(accounts.map((one) => store.readAttempts(one)));
+        expect(states.reduce((sum, { counts }) => sum + (counts[0] ?? 0), 0)).toBe(10);
+        expect((await store.readAttempts(address)).counts).toEqual([10]);
+      });
+
+      it('the subject that is closed for longest is named, and the refusal is busy only if all closed ones are', async () => {
+        const short = subjectOf(limitOf(1, 1000));
+        const long = subjectOf(limitOf(1, minute));
+        const first = await reserve(short);
+        await reserve(long);
+        expect(await store.reserveAttempt([short, long])).toMatchObject({ subject: 1, busy: true });
+        expect(await store.reserveAttempt([long, short])).toMatchObject({ subject: 0, busy: true });
+        await store.lockAttempts([short], first.stamps);
+        expect(await store.reserveAttempt([short, long])).toMatchObject({ subject: 1, busy: false });
+        const open = subjectOf(limitOf(5));
+        expect(await store.reserveAttempt([open, long])).toMatchObject({ subject: 1, busy: true });
+      });
+
+      it('a refused attempt adds nothing and prolongs nothing', async () => {
+        const subject = subjectOf(limitOf(2));
+        await reserve(subject);
+        const { stamps } = await reserve(subject);
+        await store.lockAttempts([subject], stamps);
+        const before = await store.readAttempts(subject);
+        await pass(20);
+        await times(20, () => store.reserveAttempt([subject]));
+        const after = await store.readAttempts(subject);
+        expect({ ...after, closedForMs: 0 }).toEqual({ ...before, closedForMs: 0 });
+        expect(after.closedForMs).toBeLessThan(before.closedForMs);
+      });
+
+      it('the lock ends when it said, and lasts as long as it was set to', async () => {
+        const subject = subjectOf(limitOf(2, 100, 400));
+        await times(2, () => reserve(subject));
+        const { closedForMs } = await store.readAttempts(subject);
+        expect(closedForMs).toBeGreaterThan(200);
+        expect(closedForMs).toBeLessThanOrEqual(400);
+        await pass(closedForMs);
+        await reserve(subject);
+      });
+
+      it('a higher limit remembers what a lower one has forgotten', async () => {
+        const subject = subjectOf(limitOf(2, 150), limitOf(3, minute));
+        await times(2, () => reserve(subject));
+        await pass((await store.readAttempts(subject)).closedForMs);
+        expect(await reserve(subject)).toMatchObject({ full: true });
+        expect(await store.reserveAttempt([subject])).toMatchObject({
+          closedForMs: expect.closeTo(minute, -3),
+        });
+        expect((await store.readAttempts(subject)).counts).toEqual([1, 3]);
+      });
+
+      it('an attempt given back leaves no trace', async () => {
+        const subject = subjectOf(limitOf(3));
+        await reserve(subject);
+        const before = await store.readAttempts(subject);
+        await pass(2);
+        const attempt = await reserve(subject);
+        await store.releaseAttempt([subject], attempt.stamps);
+        expect({ ...(await store.readAttempts(subject)) }).toEqual(before);
+      });
+
+      it('an attempt given back opens a full window, as often as that happens', async () => {
+        const subject = subjectOf(limitOf(2));
+        await reserve(subject);
+        for (let round = 0; round < 30; round += 1) {
+          const { stamps, full } = await reserve(subject);
+          expect(full).toBe(true);
+          expect(await store.reserveAttempt([subject])).toMatchObject({ granted: false });
+          await store.releaseAttempt([subject], stamps);
+        }
+        expect((await store.readAttempts(subject)).counts).toEqual([1]);
+      });
+
+      it('100 attempts given back in parallel leave nothing', async () => {
+        const subjects = [subjectOf(limitOf(200)), subjectOf(limitOf(150))];
+        const attempts = await times(100, () => reserve(...subjects));
+        await Promise.all(attempts.map(({ stamps }) => store.releaseAttempt(subjects, stamps)));
+        for (const subject of subjects) {
+          expect(await store.readAttempts(subject)).toMatchObject({ counts: [0], closedForMs: 0 });
+          expect(await store.clearAttempts(subject)).toBe(false);
+        }
+      });
+
+      it('giving back what was never reserved changes nothing', async () => {
+        const subject = subjectOf(limitOf(3));
+        const { stamps } = await reserve(subject);
+        await store.releaseAttempt([subject], [(stamps[0] ?? 0) - 5]);
+        await store.releaseAttempt([subjectOf(limitOf(3))], stamps);
+        expect((await store.readAttempts(subject)).counts).toEqual([1]);
+      });
+
+      it('a full window is busy until its last attempt has failed, and locked from then on', async () => {
+        const subject = subjectOf(limitOf(1));
+        const { stamps } = await reserve(subject);
+        expect(await store.readAttempts(subject)).toMatchObject({ busy: true, lockedAt: 0 });
+        const [locked] = await store.lockAttempts([subject], stamps);
+        expect(locked).toBeGreaterThan(minute - 1000);
+        expect(locked).toBeLessThanOrEqual(minute);
+        const status = await store.readAttempts(subject);
+        expect(status.busy).toBe(false);
+        expect(await store.reserveAttempt([subject])).toMatchObject({ granted: false, busy: false });
+        const later = subjectOf(limitOf(1));
+        expect(Math.abs((await reserve(later)).time / 1000 - status.lockedAt)).toBeLessThan(1000);
+      });
+
+      it('a lock is told to exactly one of 100 callers', async () => {
+        const subjects = [subjectOf(limitOf(2)), subjectOf(limitOf(9))];
+        await reserve(...subjects);
+        const { stamps } = await reserve(...subjects);
+        const told = await times(100, () => store.lockAttempts(subjects, stamps));
+        expect(told.filter(([account]) => account !== 0)).toHaveLength(1);
+        expect(told.every((each) => each.length === 2 && each[1] === 0)).toBe(true);
+      });
+
+      it('no lock is told for a window that is not full any more', async () => {
+        const subject = subjectOf(limitOf(2));
+        const first = await reserve(subject);
+        await pass(2);
+        const second = await reserve(subject);
+        await store.releaseAttempt([subject], first.stamps);
+        expect(await store.lockAttempts([subject], second.stamps)).toEqual([0]);
+        await pass(2);
+        const third = await reserve(subject);
+        expect(await store.lockAttempts([subject], second.stamps)).toEqual([0]);
+        expect((await store.lockAttempts([subject], third.stamps))[0]).toBeGreaterThan(0);
+      });
+
+      it('forgetting one subject frees it and no other, once (LCK-17)', async () => {
+        const [one, other] = [subjectOf(limitOf(1)), subjectOf(limitOf(1))];
+        await reserve(one, other);
+        expect(await store.clearAttempts(one)).toBe(true);
+        expect(await store.clearAttempts(one)).toBe(false);
+        expect(await store.readAttempts(one)).toEqual({
+          closedForMs: 0,
+          busy: false,
+          lockedAt: 0,
+          counts: [0],
+        });
+        await reserve(one);
+        expect(await store.reserveAttempt([other])).toMatchObject({ granted: false });
+      });
+
+      it('times never go back', async () => {
+        let last = 0;
+        for (let i = 0; i < 20; i += 1) {
+          const { time } = await reserve(subjectOf(limitOf(1)));
+          expect(time).toBeGreaterThan(last);
+          last = time;
+        }
+      });
+    });
+
+    describe('keeps tokens so that', () => {
+      const day = 86_400_000;
+      const issue = (account: string, { key = hash(), startedAt = undefined as number | undefined } = {}) =>
+        store.issueToken({ key, account, lifetimeMs: day, startedAt, record: `{"é":"${key}"}` });
+
+      it('one that was issued is read as it was written', async () => {
+        const account = hash();
+        const key = hash();
+        const token = await issue(account, { key, startedAt: await startLogin() });
+        expect(token).toMatchObject({ key, record: `{"é":"${key}"}` });
+        expect((token?.expiresAt ?? 0) - (token?.createdAt ?? 0)).toBe(day);
+        expect(await store.readToken(key)).toMatchObject({ ...token });
+        expect(await store.listTokens(account)).toHaveLength(1);
+        expect(await store.readToken(hash())).toBeNull();
+        expect(await store.listTokens(hash())).toEqual([]);
+      });
+
+      it('one that has expired is gone everywhere', async () => {
+        const account = hash();
+        const key = hash();
+        const lives = { key, account, lifetimeMs: 60, startedAt: undefined, record: '' };
+        await store.issueToken(lives);
+        await issue(account);
+        await pass(61);
+        expect(await store.readToken(key)).toBeNull();
+        expect(await store.listTokens(account)).toHaveLength(1);
+        expect(await store.revokeToken(key)).toBe(false);
+        expect(await store.revokeTokens(account)).toBe(1);
+      });
+
+      it('revoking ends one, and is true for exactly one of 100 callers (TOK-18)', async () => {
+        const account = hash();
+        const [one, other] = [hash(), hash()];
+        await Promise.all([one, other].map((key) => issue(account, { key })));
+        const answers = await times(100, () => store.revokeToken(one));
+        expect(answers.filter(Boolean)).toHaveLength(1);
+        expect(await store.readToken(one)).toBeNull();
+        expect((await store.listTokens(account)).map(({ key }) => key)).toEqual([other]);
+        expect(await store.revokeToken(hash())).toBe(false);
+      });
+
+      it('revoking all of an account ends each but the one to keep, and no other account loses any', async () => {
+        const [account, other] = [hash(), hash()];
+        const keys = Array.from({ length: 1200 }, hash);
+        await Promise.all(keys.map((key) => issue(account, { key })));
+        const [kept = ''] = keys;
+        const foreign = hash();
+        await issue(other, { key: foreign });
+        expect(await store.revokeTokens(account, kept)).toBe(1199);
+        expect((await store.listTokens(account)).map(({ key }) => key)).toEqual([kept]);
+        expect(await Promise.all(keys.slice(1).map((key) => store.readToken(key)))).toEqual(
+          Array(1199).fill(null),
+        );
+        expect(await store.readToken(foreign)).not.toBeNull();
+        expect(await store.revokeTokens(account, foreign)).toBe(1);
+        expect(await store.revokeTokens(account)).toBe(0);
+        expect(await store.readToken(foreign)).not.toBeNull();
+      });
+
+      it('a login that began before all were revoked yields none, one that began after does', async () => {
+        const [account, other] = [hash(), hash()];
+        const before = await startLogin();
+        await store.revokeTokens(account);
+        const after = await startLogin();
+        const key = hash();
+        expect(await issue(account, { key, startedAt: before })).toBeNull();
+        expect(await store.readToken(key)).toBeNull();
+        expect(await store.listTokens(account)).toEqual([]);
+        expect(await issue(account, { startedAt: after })).not.toBeNull();
+        expect(await issue(other, { startedAt: before })).not.toBeNull();
+        expect(await issue(account)).not.toBeNull();
+      });
+
+      it('none issued in parallel with a revocation survives it (RCE-14)', async () => {
+        for (let round = 0; round < 20; round += 1) {
+          const account = hash();
+          const startedAt = await startLogin();
+          const keys = Array.from({ length: 40 }, hash);
+          const early = keys.slice(0, 20).map((key) => issue(account, { key, startedAt }));
+          const revoked = store.revokeTokens(account);
+          const late = keys.slice(20).map((key) => issue(account, { key, startedAt }));
+          await Promise.all([...early, revoked, ...late]);
+          expect(await Promise.all(keys.map((key) => store.readToken(key)))).toEqual(Array(40).fill(null));
+          expect(await store.listTokens(account)).toEqual([]);
+        }
+      });
+    });
+
+    describe('keeps pending logins so that', () => {
+      interface Opening {
+        handle?: string;
+        startedAt?: number | undefined;
+        lifetimeMs?: number;
+        record?: string;
+      }
+      const open = (
+        account: string,
+        { handle = hash(), startedAt, lifetimeMs = minute, record = '{}' }: Opening = {},
+      ) => store.openPendingLogin({ account, handle, startedAt, lifetimeMs, maxPerAccount: 5, record });
+
+      /** What every method says of it, as it must of a dead one. */
+      const askedOf = async (account: string, handle: string): Promise<unknown[]> => [
+        await store.readPendingLogin(account, handle),
+        await store.tryPendingLogin(account, handle, 5),
+        await store.closePendingLogin(account, handle),
+      ];
+      const dead = [null, null, false];
+
+      it('one that was opened is read as it was written, by its own account and handle', async () => {
+        const [account, handle, startedAt] = [hash(), hash(), await startLogin()];
+        const record = '{"a b":"1 2 3\\n\u0000 é"} x\n%s';
+        await open(account, { handle, startedAt, record });
+        expect(await store.readPendingLogin(account, handle)).toMatchObject({ startedAt, record });
+        await store.tryPendingLogin(account, handle, 5);
+        expect(await store.readPendingLogin(account, handle)).toMatchObject({ startedAt, record });
+        expect(await askedOf(hash(), handle)).toEqual(dead);
+        expect(await askedOf(account, hash())).toEqual(dead);
+      });
+
+      it('the time at which an uncounted login began is the store’s', async () => {
+        const [account, handle] = [hash(), hash()];
+        const before = await startLogin();
+        await open(account, { handle });
+        const after = await startLogin();
+        const { startedAt = 0 } = (await store.readPendingLogin(account, handle)) ?? {};
+        expect(startedAt).toBeGreaterThan(before);
+        expect(startedAt).toBeLessThan(after);
+      });
+
+      it('one that has ended is dead, and tries do not prolong it (PND-07)', async () => {
+        const [account, handle] = [hash(), hash()];
+        await open(account, { handle, lifetimeMs: 120 });
+        await open(account);
+        await pass(40);
+        await store.tryPendingLogin(account, handle, 5);
+        await pass(81);
+        expect(await askedOf(account, handle)).toEqual(dead);
+      });
+
+      it('one has as many tries as it has, also in parallel (PND-08)', async () => {
+        const [account, handle] = [hash(), hash()];
+        await open(account, { handle });
+        const tries = await times(100, () => store.tryPendingLogin(account, handle, 5));
+        expect(new Set(tries)).toEqual(new Set([1, 2, 3, 4, 5, null]));
+        expect(await store.tryPendingLogin(account, handle, 5)).toBeNull();
+      });
+
+      it('a try beyond the last takes it from none of those that are under way (RCE-07)', async () => {
+        const [account, handle] = [hash(), hash()];
+        await open(account, { handle });
+        for (const count of [1, 2, 3, 4, 5]) {
+          expect(await store.tryPendingLogin(account, handle, 5)).toBe(count);
+        }
+        expect(await store.tryPendingLogin(account, handle, 5)).toBeNull();
+        expect(await store.closePendingLogin(account, handle)).toBe(true);
+      });
+
+      it('one is closed by exactly one of 100 callers, and dead then (RCE-07, PND-06)', async () => {
+        const [account, handle, other] = [hash(), hash(), hash()];
+        await open(account, { handle });
+        await open(account, { handle: other });
+        const closed = await times(100, () => store.closePendingLogin(account, handle));
+        expect(closed.filter(Boolean)).toHaveLength(1);
+        expect(await askedOf(account, handle)).toEqual(dead);
+        expect(await store.readPendingLogin(account, other)).not.toBeNull();
+      });
+
+      it('an account has at most as many as it may, the newest (PND-24)', async () => {
+        const account = hash();
+        const handles = Array.from({ length: 8 }, hash);
+        for (const handle of handles) {
+          await open(account, { handle });
+          await pass(2);
+        }
+        const found = await Promise.all(handles.map((handle) => store.readPendingLogin(account, handle)));
+        expect(found.map((each) => each !== null)).toEqual([...Array(3).fill(false), ...Array(5).fill(true)]);
+      });
+
+      it('100 opened in parallel leave as many as there may be', async () => {
+        const account = hash();
+        const handles = Array.from({ length: 100 }, hash);
+        await Promise.all(handles.map((handle) => open(account, { handle })));
+        const found = await Promise.all(handles.map((handle) => store.readPendingLogin(account, handle)));
+        expect(found.filter((each) => each !== null)).toHaveLength(5);
+      });
+
+      it('one that began before the tokens of its account were revoked is dead (RCE-15)', async () => {
+        const [account, other] = [hash(), hash()];
+        const [counted, uncounted, foreign, late, next] = [hash(), hash(), hash(), hash(), hash()];
+        const before = await startLogin();
+        await open(account, { handle: counted, startedAt: before });
+        await open(account, { handle: uncounted });
+        await open(other, { handle: foreign, startedAt: before });
+        await store.revokeTokens(account);
+        await open(account, { handle: late, startedAt: before });
+        await open(account, { handle: next, startedAt: await startLogin() });
+        for (const handle of [counted, uncounted, late]) expect(await askedOf(account, handle)).toEqual(dead);
+        expect(await store.tryPendingLogin(other, foreign, 5)).toBe(1);
+        expect(await store.tryPendingLogin(account, next, 5)).toBe(1);
+        expect(await store.closePendingLogin(account, next)).toBe(true);
+      });
+
+      it('a dead one takes no place of a live one', async () => {
+        const account = hash();
+        const before = await startLogin();
+        await store.revokeTokens(account);
+        const first = hash();
+        await open(account, { handle: first });
+        await pass(2);
+        for (let i = 0; i < 5; i += 1) await open(account, { startedAt: before });
+        expect(await store.readPendingLogin(account, first)).not.toBeNull();
+      });
+    });
+
+    describe('keeps factors so that', () => {
+      async function enrol(account: string, id = hash()): Promise<string> {
+        await store.saveEnrolment(account, enrolmentOf(id), minute);
+        expect(await store.confirmEnrolment(account, factorOf(id))).toBe(true);
+        return id;
+      }
+
+      it('an account without any has an empty list', async () => {
+        expect(await store.readFactors(hash())).toEqual([]);
+        expect(await store.readEnrolment(hash())).toBeNull();
+      });
+
+      it('an enrolment is no factor, is replaced by the next one, and ends', async () => {
+        const account = hash();
+        await store.saveEnrolment(account, enrolmentOf('one'), minute);
+        expect(await store.readFactors(account)).toEqual([]);
+        await store.saveEnrolment(account, enrolmentOf('two'), 80);
+        expect(await store.readEnrolment(account)).toEqual(enrolmentOf('two'));
+        expect(await store.confirmEnrolment(account, factorOf('one'))).toBe(false);
+        await pass(81);
+        expect(await store.readEnrolment(account)).toBeNull();
+        expect(await store.confirmEnrolment(account, factorOf('two'))).toBe(false);
+        expect(await store.readFactors(account)).toEqual([]);
+      });
+
+      it.each([7, null])('a confirmed one is read as it was written, last step %j', async (lastStep) => {
+        const [account, id] = [hash(), hash()];
+        await store.saveEnrolment(account, enrolmentOf(id), minute);
+        await store.confirmEnrolment(account, factorOf(id, lastStep));
+        expect(await store.readFactors(account)).toEqual([factorOf(id, lastStep)]);
+        expect(await store.readEnrolment(account)).toBeNull();
+      });
+
+      it('an enrolment is confirmed by exactly one of 100 callers', async () => {
+        const [account, id] = [hash(), hash()];
+        await store.saveEnrolment(account, enrolmentOf(id), minute);
+        const answers = await times(100, (step) => store.confirmEnrolment(account, factorOf(id, step)));
+        expect(answers.filter(Boolean)).toHaveLength(1);
+        expect(await store.readFactors(account)).toHaveLength(1);
+      });
+
+      it('an account that has a factor cannot confirm a second one', async () => {
+        const account = hash();
+        const id = await enrol(account);
+        await store.saveEnrolment(account, enrolmentOf('next'), minute);
+        expect(await store.confirmEnrolment(account, factorOf('next'))).toBe(false);
+        expect((await store.readFactors(account)).map((factor) => factor.id)).toEqual([id]);
+      });
+
+      it('an enrolment whose id begins another’s is not taken for it', async () => {
+        const account = hash();
+        await store.saveEnrolment(account, enrolmentOf('abc'), minute);
+        expect(await store.confirmEnrolment(account, factorOf('ab'))).toBe(false);
+        expect(await store.confirmEnrolment(account, factorOf(''))).toBe(false);
+      });
+
+      it('a step is accepted by exactly one of 100 callers (RCE-05)', async () => {
+        const account = hash();
+        const id = await enrol(account);
+        const answers = await times(100, () => store.acceptStep(account, id, 8));
+        expect(answers.filter(Boolean)).toHaveLength(1);
+      });
+
+      it('accepted steps strictly increase, in whatever order they come', async () => {
+        const account = hash();
+        const id = await enrol(account);
+        for (const [step, accepted] of [
+          [6, false],
+          [7, false],
+          [10, true],
+          [9, false],
+          [10, false],
+          [100, true],
+          [20, false],
+        ] as const) {
+          expect(await store.acceptStep(account, id, step)).toBe(accepted);
+        }
+        const answers = await times(100, (i) => store.acceptStep(account, id, 200 - i));
+        expect(answers[0]).toBe(true);
+        const [factor] = await store.readFactors(account);
+        expect(factor?.lastStep).toBe(200);
+      });
+
+      it('a step is accepted for the account’s own factor only', async () => {
+        const [account, other] = [hash(), hash()];
+        const id = await enrol(account);
+        await enrol(other);
+        expect(await store.acceptStep(other, id, 50)).toBe(false);
+        expect(await store.acceptStep(account, hash(), 50)).toBe(false);
+        expect(await store.acceptStep(hash(), id, 50)).toBe(false);
+        expect(await store.readFactors(account)).toEqual([factorOf(id)]);
+      });
+
+      it('removing takes every factor and the enrolment, and nothing comes back by a late step', async () => {
+        const [account, other] = [hash(), hash()];
+        const id = await enrol(account);
+        await enrol(other);
+        await store.saveEnrolment(account, enrolmentOf('late'), minute);
+        expect(await store.removeFactors(account)).toBe(1);
+        expect(await store.removeFactors(account)).toBe(0);
+        expect(await store.acceptStep(account, id, 90)).toBe(false);
+        expect(await store.confirmEnrolment(account, factorOf('late'))).toBe(false);
+        expect(await store.readFactors(account)).toEqual([]);
+        expect(await store.readFactors(other)).toHaveLength(1);
+        await enrol(account);
+      });
+
+      it('a removal in parallel with steps and confirmations leaves a whole factor or none (RCE-16)', async () => {
+        for (let round = 0; round < 20; round += 1) {
+          const account = hash();
+          const id = await enrol(account);
+          await store.saveEnrolment(account, enrolmentOf('next'), minute);
+          const [accepted, , confirmed] = await Promise.all([
+            store.acceptStep(account, id, 8),
+            store.removeFactors(account),
+            store.confirmEnrolment(account, factorOf('next')),
+            store.acceptStep(account, id, 9),
+          ]);
+          expect([accepted, confirmed]).toEqual([expect.any(Boolean), false]);
+          expect(await store.readFactors(account)).toEqual([]);
+        }
+      });
+    });
+  });
+}
