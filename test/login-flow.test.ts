@@ -744,7 +744,7 @@ describe('a source address', () => {
   it('that can be forged is not counted, and the operator is told (SIP-02)', async () => {
     const rig = mount({ proxy: { proxy: true } });
     await rig.logIn(wrong).set('X-Forwarded-For', '192.0.2.1, 192.0.2.2').expect(401);
-    expect(rig.events[0]).toMatchObject({ name: 'config.weakened', ip: '127.0.0.1' });
+    expect(rig.events[0]).toMatchObject({ name: 'config.weak', ip: '127.0.0.1' });
     expect(rig.events[1]).toMatchObject({ name: 'login.failed', ip: '127.0.0.1' });
   });
 

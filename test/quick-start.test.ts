@@ -138,7 +138,7 @@ describe('the quick start', () => {
   it('sets passwords, and says so, while the breach service does not answer', async () => {
     const { url, events } = await start({ HIBP_BASE_URL: 'http://127.0.0.1:9' });
     expect((await post(`${url}/signup`, { username: 'alice', password: goodPassword })).status).toBe(201);
-    expect(events()).toMatchObject([{ name: 'breach_check.skipped', reason: 'hibp_api' }]);
+    expect(events()).toMatchObject([{ name: 'breach.skipped', reason: 'hibp_api' }]);
   });
 
   it('ends with code 1 and a sentence when it cannot listen', async () => {

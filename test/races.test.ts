@@ -89,46 +89,51 @@ async function releaseTogether(
   return Promise.all(ready.map((one) => one.release()));
 }
 
-describe('1,000 wrong passwords released together (RCE-01)', () => {
-  async function attack(services: readonly Listening[], runs: number, clear: () => Promise<unknown>) {
-    const portAt = (index: number): number => services[index % services.length]?.port ?? 0;
-    const held = await Promise.all(Array.from({ length: 1000 }, (_, i) => HeldRequest.open(portAt(i))));
-    try {
-      for (let run = 0; run < runs; run += 1) {
-        await clear();
-        const [evaluated, locked] = [await evaluatedBy(services), await eventsOf(services, 'account.locked')];
-        const answers = await releaseTogether(held, (i) => ({
-          username: `alice${run}`,
-          password: `wrong ${i}`,
-        }));
-        const { '401 invalid_credentials': wrong, ...refused } = tally(answers);
-        expect({ wrong, evaluated: (await evaluatedBy(services)) - evaluated }).toEqual({
-          wrong: 10,
-          evaluated: 10,
-        });
-        expect(Object.keys(refused).every((key) => key.startsWith('429 '))).toBe(true);
-        expect((await eventsOf(services, 'account.locked')) - locked).toBe(1);
-        expect(
-          answers.every(({ status, headers }) => status === 401 || Number(headers['retry-after']) > 0),
-        ).toBe(true);
-      }
-    } finally {
-      for (const one of held) one.close();
+/** What 1,000 wrong passwords come to when the last byte of all is sent at once, for each run. */
+async function attack(services: readonly Listening[], runs: number): Promise<object[]> {
+  const ports = Array.from({ length: 1000 }, (_, index) => services[index % services.length]?.port ?? 0);
+  const held = await Promise.all(ports.map((port) => HeldRequest.open(port)));
+  const outcomes: object[] = [];
+  try {
+    // The first run, which nobody looks at, warms the processes up.
+    for (let run = 0; run <= runs; run += 1) {
+      await direct.flushall();
+      const evaluated = await evaluatedBy(services);
+      const locked = await eventsOf(services, 'account.locked');
+      const bodyOf = (index: number): object => ({ username: `alice${run}`, password: `wrong ${index}` });
+      const answers = await releaseTogether(held, bodyOf);
+      const { '401 invalid_credentials': wrong, ...refused } = tally(answers);
+      outcomes.push({
+        wrong,
+        evaluated: (await evaluatedBy(services)) - evaluated,
+        refused: Object.values(refused).reduce((sum, count) => sum + count, 0),
+        otherwise: Object.keys(refused).filter((key) => !key.startsWith('429 ')),
+        locked: (await eventsOf(services, 'account.locked')) - locked,
+        withoutEnd: answers.filter(
+          ({ status, headers }) => status !== 401 && !(Number(headers['retry-after']) > 0),
+        ).length,
+      });
     }
+  } finally {
+    for (const one of held) one.close();
   }
+  return outcomes.slice(1);
+}
 
+const held = { wrong: 10, evaluated: 10, refused: 990, otherwise: [], locked: 1, withoutEnd: 0 };
+
+describe('1,000 wrong passwords released together (RCE-01)', () => {
   it('on four processes: 10 are evaluated, 990 refused, 20 times over', async () => {
-    await attack(processes, 20, () => direct.flushall());
+    expect(await attack(processes, 20)).toEqual(Array.from({ length: 20 }, () => held));
   }, 120_000);
 
   it('on one process in memory: 10 are evaluated, 990 refused, twice over', async () => {
-    for (let run = 0; run < 2; run += 1) {
-      const service = await listen(loginService(memoryStore()));
-      try {
-        await attack([service], 1, async () => {});
-      } finally {
-        await service.stop();
-      }
+    const service = await listen(loginService(memoryStore({ maxEntries: 1000 })));
+    try {
+      // A third run would meet the limit of the address.
+      expect(await attack([service], 2)).toEqual([held, held]);
+    } finally {
+      await service.stop();
     }
   }, 60_000);
 });
@@ -138,12 +143,12 @@ type Codes = (aheadMs?: number) => string;
 
 /** Switches the second factor on, with a code of a while ago, so that the present one is unused. */
 async function enrol(store: Store, id: string): Promise<Codes> {
-  const now = (): number => Date.now() - 120_000;
-  const factors = new SecondFactors({ store, issuer: 'Acme', keys: [factorKey], now });
+  const then = Date.now() - 120_000;
+  const factors = new SecondFactors({ store, issuer: 'Acme', keys: [factorKey], now: () => then });
   const { secret = '' } = (await factors.beginTotp({ id }, { label: id })) ?? {};
   const codeAt = (ms: number): string =>
     generateSync({ secret, strategy: 'hotp', counter: Math.floor(ms / 30_000), digits: 6 });
-  expect(await factors.confirmTotp({ id }, codeAt(now()))).toBe(true);
+  expect(await factors.confirmTotp({ id }, codeAt(then))).toBe(true);
   return (aheadMs = 0) => codeAt(Date.now() + aheadMs);
 }
 
@@ -180,6 +185,14 @@ async function countStamps(): Promise<number[]> {
   const keys = await direct.keys('portcullis:lockout:*');
   const sizes = await Promise.all(keys.map((key) => direct.strlen(key)));
   return sizes.map((size) => (size % 4 === 0 ? size : size - 5) / 4);
+}
+
+/** One of 32 spellings. */
+function spell(index: number): string {
+  const letters = Array.from('alice', (letter, at) =>
+    (index >> at) % 2 === 1 ? letter.toUpperCase() : letter,
+  );
+  return letters.join('');
 }
 
 describe('over four processes', () => {
@@ -295,10 +308,6 @@ describe('over four processes', () => {
   });
 
   it('40 spellings of one name share ten attempts (IDN-01)', async () => {
-    const spell = (index: number): string =>
-      Array.from('alice')
-        .map((letter, at) => ((index >> at) % 2 === 1 ? letter.toUpperCase() : letter))
-        .join('');
     const names = [
       ...Array.from({ length: 32 }, (_, i) => spell(i)),
       ...Array.from({ length: 8 }, () => 'ａlice'),

@@ -21,6 +21,12 @@ export interface AccessTokensOptions {
    */
   readonly lifetimeSeconds?: number;
   /**
+   * Live tokens of one account; beyond it a new one ends the one that would end first.
+   *
+   * @default 1000
+   */
+  readonly maxPerAccount?: number;
+  /**
    * Clock of the process in milliseconds since the epoch; it only ages login proofs.
    *
    * @default Date.now
@@ -47,6 +53,7 @@ export const accessTokenPattern: string = secrets.pattern;
 export class AccessTokens {
   readonly #store: TokenStore;
   readonly #lifetimeSeconds: number;
+  readonly #maxPerAccount: number;
   readonly #now: () => number;
 
   /** @throws {TypeError} on an unknown option or a wrong value; a lifetime over 7 days is one. */
@@ -54,16 +61,19 @@ export class AccessTokens {
     const {
       store,
       lifetimeSeconds = longestTokenSeconds,
+      maxPerAccount = 1000,
       now = Date.now,
     } = readOptions<AccessTokensOptions>('AccessTokens', options, {
       store: required(
         offering('a token store such as memoryStore() or redisStore(redis)', ...tokenStoreMethods),
       ),
       lifetimeSeconds: integer(1, longestTokenSeconds),
+      maxPerAccount: integer(1, 10_000),
       now: callback,
     });
     this.#store = store;
     this.#lifetimeSeconds = lifetimeSeconds;
+    this.#maxPerAccount = maxPerAccount;
     this.#now = now;
   }
 
@@ -106,6 +116,7 @@ export class AccessTokens {
           key,
           account: accountKey(account.id),
           lifetimeMs: lifetimeSeconds * 1000,
+          maxPerAccount: this.#maxPerAccount,
           startedAt,
           record,
         }),

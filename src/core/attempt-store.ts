@@ -55,7 +55,7 @@ export interface AttemptStore {
   readAttempts(subject: AttemptSubject): Promise<AttemptStatus>;
   /** Forgets the subject. Answers whether there was anything to forget. */
   clearAttempts(subject: AttemptSubject): Promise<boolean>;
-  /** Why its promises are weaker than they seem, in fixed words; each is told once as `config.weakened`. */
+  /** Why its promises are weaker than they seem, in fixed words; each is told once as `config.weak`. */
   weaknesses?(): readonly string[];
 }
 

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 
 /**
  * A name as storage sees it: 64 hexadecimal digits that say nothing in clear and cannot break out of a key.
@@ -6,7 +6,6 @@ import { createHash } from 'node:crypto';
  * address and a token of the same spelling apart.
  */
 export function keyHash(domain: string, ...parts: readonly string[]): string {
-  const hash = createHash('sha256');
-  for (const part of [domain, ...parts]) hash.update(`${Buffer.byteLength(part)}:${part}`);
-  return hash.digest('hex');
+  const text = [domain, ...parts].map((part) => `${Buffer.byteLength(part)}:${part}`).join('');
+  return hash('sha256', text, 'hex');
 }

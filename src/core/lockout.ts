@@ -1,5 +1,6 @@
 import { attemptStoreMethods, isCounts, isDecisionFor, isStatus } from './attempt-store.js';
 import type { AttemptStatus, AttemptStore, AttemptSubject } from './attempt-store.js';
+import type { AttemptNames, Locked, ReservedAttempt } from './attempt.js';
 import { readLimits, type LockoutLimit } from './attempt-limits.js';
 import type { AttemptLimit } from './attempt-window.js';
 import { canonicalIdentifier } from './identifier.js';
@@ -24,46 +25,17 @@ export interface LockoutOptions {
   readonly addressLimits?: readonly LockoutLimit[] | false;
 }
 
-/** Who is counted. `account` wins over `identifier`; several parts (tenant, user) are kept apart. */
-export interface AttemptNames {
-  /** As {@link canonicalIdentifier} spells it. */
-  readonly identifier: string;
-  readonly account: string | readonly string[] | undefined;
-  /** One source as {@link addressSource} spells it. */
-  readonly address: string | undefined;
-}
-
-/** A refused attempt. `busy`: the last slot is held by a check that is still running. */
-export interface Locked {
-  readonly granted: false;
-  readonly busy: boolean;
-  readonly retryAfterSeconds: number;
-}
-
-/** What one failure locked, in seconds; 0 where nothing. */
-export interface LockedNow {
-  readonly account: number;
-  readonly address: number;
-}
-
-/** A counted attempt; the first call of `giveBack` or `fail` ends it. */
-export interface ReservedAttempt {
-  readonly granted: true;
-  /** The account's key, for a pending login to be bound to. */
-  readonly subject: string;
-  /** Store time in microseconds, read before the secret was looked at. */
-  readonly time: number;
-  /** The secret was right, or was not looked at: nothing happened. */
-  readonly giveBack: () => Promise<void>;
-  /** The secret was wrong. */
-  readonly fail: () => Promise<LockedNow>;
-}
-
 const seconds = (ms: number): number => Math.ceil(ms / 1000);
+
+/** Which secret is guessed: passwords and second factors of one account are counted apart. */
+type Guessed = 'password' | 'second factor';
 
 /**
  * Account lockout that holds under parallel guessing: an attempt is reserved, in one atomic step of the store,
  * before the secret is looked at, so no interleaving evaluates more than the limits allow.
+ *
+ * One Lockout serves all doors of one password: what it counts is filed under its limits, so two with different
+ * limits count apart, and their allowances add up.
  *
  * @see OWASP Authentication Cheat Sheet, "Account Lockout"; NIST SP 800-63B-4 section 3.2.2
  */
@@ -107,8 +79,8 @@ export class Lockout {
    *
    * @throws {StoreUnavailable} when the store cannot decide: the attempt must then be refused.
    */
-  async reserve(names: AttemptNames): Promise<ReservedAttempt | Locked> {
-    const subjects = this.#subjects(names);
+  async reserve(names: AttemptNames, guessed: Guessed = 'password'): Promise<ReservedAttempt | Locked> {
+    const subjects = this.#subjects(names, guessed);
     const [account] = subjects;
     const decision = await ask(() => this.#store.reserveAttempt(subjects), isDecisionFor(subjects.length));
     if (!decision.granted) {
@@ -152,7 +124,7 @@ export class Lockout {
     account: string | readonly string[],
   ): Promise<{ locked: boolean; retryAfterSeconds: number; failures: readonly number[] }> {
     const states = await Promise.all(
-      this.#keysOf(account).map((key) => this.#read({ key, limits: this.#limits })),
+      this.#keysOf(account, 'password').map((key) => this.#read({ key, limits: this.#limits })),
     );
     const closedForMs = Math.max(...states.map((state) => state.closedForMs));
     const failures = this.#limits.map((_, index) =>
@@ -162,11 +134,10 @@ export class Lockout {
   }
 
   /** Forgets the account's failures, and nobody else's. Answers whether there were any. */
-  async unlock(account: string | readonly string[]): Promise<boolean> {
+  async unlock(account: string | readonly string[], guessed: Guessed = 'password'): Promise<boolean> {
+    const keys = this.#keysOf(account, guessed);
     const cleared = await Promise.all(
-      this.#keysOf(account).map((key) =>
-        ask(() => this.#store.clearAttempts({ key, limits: this.#limits }), isBoolean),
-      ),
+      keys.map((key) => ask(() => this.#store.clearAttempts({ key, limits: this.#limits }), isBoolean)),
     );
     return cleared.includes(true);
   }
@@ -176,21 +147,33 @@ export class Lockout {
     return this.#store.weaknesses?.() ?? [];
   }
 
-  #subjects({ identifier, account, address }: AttemptNames): [AttemptSubject, ...AttemptSubject[]] {
-    const key =
-      account === undefined ? keyHash('identifier', identifier) : keyHash('account', ...[account].flat());
-    const subject = { key, limits: this.#limits };
+  #subjects(names: AttemptNames, guessed: Guessed): [AttemptSubject, ...AttemptSubject[]] {
+    const { identifier, account, address } = names;
+    const kept = account === undefined ? ['identifier', identifier] : ['account', ...[account].flat()];
+    const subject = { key: keyOf(guessed, this.#limits, kept), limits: this.#limits };
     if (address === undefined || this.#addressLimits === undefined) return [subject];
-    return [subject, { key: keyHash('address', address), limits: this.#addressLimits }];
+    const key = keyOf(guessed, this.#addressLimits, ['address', address]);
+    return [subject, { key, limits: this.#addressLimits }];
   }
 
-  #keysOf(account: string | readonly string[]): string[] {
+  #keysOf(account: string | readonly string[], guessed: Guessed): string[] {
     const identifier = typeof account === 'string' ? canonicalIdentifier(account) : null;
-    const key = keyHash('account', ...[account].flat());
-    return identifier === null ? [key] : [key, keyHash('identifier', identifier)];
+    const names = [
+      ['account', ...[account].flat()],
+      ...(identifier === null ? [] : [['identifier', identifier]]),
+    ];
+    return names.map((name) => keyOf(guessed, this.#limits, name));
   }
 
   #read(subject: AttemptSubject): Promise<AttemptStatus> {
     return ask(() => this.#store.readAttempts(subject), isStatus);
   }
+}
+
+/** Under other limits a record would be cut to the wrong length: each set of limits keeps records of its own. */
+function keyOf(guessed: Guessed, limits: readonly AttemptLimit[], name: readonly string[]): string {
+  const policy = limits
+    .map(({ failures, withinMs, lockMs }) => `${failures}/${withinMs}/${lockMs}`)
+    .join(',');
+  return keyHash(guessed, policy, ...name);
 }

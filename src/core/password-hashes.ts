@@ -83,18 +83,25 @@ export class PasswordHashes {
   }
 
   /**
-   * Whether the password is the one that was hashed. Without a hash (unknown name, account without a password) it
-   * does the same work and answers false.
+   * Whether the password is the one that was hashed. Without a hash (unknown name, account without a password), and
+   * for a hash of another kind, which is told as a process warning, it does the same work and answers false.
    *
    * @throws {Busy} when the queue is full.
    */
   verify(hash: string | null | undefined, password: string): Promise<boolean> {
     return this.#inTurn(async () => {
-      this.#dummy ??= this.#argon2.hash(nobodysPassword, this.#parameters);
-      const dummy = await this.#dummy;
+      const dummy = await this.#hashOfNobody();
       const stored = typeof hash === 'string' && hash !== '' ? hash : undefined;
-      const matches = await this.#argon2.verify(stored ?? dummy, password);
-      return matches && stored !== undefined;
+      if (stored !== undefined) {
+        const matches = await this.#argon2.verify(stored, password).catch(() => null);
+        if (matches !== null) return matches;
+        // A hash that is no argon2 hash must not answer faster, or otherwise, than a wrong password.
+        process.emitWarning('a stored password hash cannot be read and matches nothing', {
+          code: 'PORTCULLIS_PASSWORD_HASH',
+        });
+      }
+      await this.#argon2.verify(dummy, password);
+      return false;
     });
   }
 
@@ -102,6 +109,14 @@ export class PasswordHashes {
   needsRehash(hash: string): boolean {
     const { memoryCost, timeCost, parallelism } = this.#parameters;
     return !hash.startsWith(`$argon2id$v=19$m=${memoryCost},t=${timeCost},p=${parallelism}$`);
+  }
+
+  #hashOfNobody(): Promise<string> {
+    this.#dummy ??= this.#argon2.hash(nobodysPassword, this.#parameters).catch((error: unknown) => {
+      this.#dummy = undefined;
+      throw error;
+    });
+    return this.#dummy;
   }
 
   async #inTurn<T>(work: () => Promise<T>): Promise<T> {

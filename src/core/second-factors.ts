@@ -120,11 +120,8 @@ export class SecondFactors {
     code: string,
     handle?: string,
   ): Promise<FactorVerdict> {
-    const attempt = await this.#attempts.reserve({
-      identifier: '',
-      account: ['second factor', account.id],
-      address: undefined,
-    });
+    const names = { identifier: '', account: account.id, address: undefined };
+    const attempt = await this.#attempts.reserve(names, 'second factor');
     if (!attempt.granted) {
       return { outcome: 'locked', busy: attempt.busy, retryAfterSeconds: attempt.retryAfterSeconds };
     }
@@ -171,6 +168,11 @@ export class SecondFactors {
   /** Switches the authenticator on with a code of it. False for a wrong code and when none was started. */
   async confirmTotp(account: Account, code: string): Promise<boolean> {
     return this.#totp.confirm(account, code);
+  }
+
+  /** Forgets the account's wrong factors. Answers whether there were any. */
+  async unlock(account: Account): Promise<boolean> {
+    return this.#attempts.unlock([account.id], 'second factor');
   }
 
   /** Removes every factor, for an account that lost them. Answers how many there were. */

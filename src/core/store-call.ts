@@ -22,7 +22,7 @@ export function ask<T>(call: () => Promise<T>, isReply: (reply: unknown) => bool
       else reject(new StoreUnavailable('an answer that makes no sense'));
     };
     try {
-      Promise.resolve(call()).then(receive, fail);
+      Promise.resolve(call()).then(receive).catch(fail);
     } catch (error) {
       fail(error);
     }

@@ -13,6 +13,7 @@ export interface NewToken {
   /** Hash of the account's id. */
   readonly account: string;
   readonly lifetimeMs: number;
+  readonly maxPerAccount: number;
   /** Store time in microseconds at which the login began; undefined where nothing took it. */
   readonly startedAt: number | undefined;
   readonly record: string;
@@ -33,7 +34,8 @@ export interface StoredToken {
 export interface TokenStore {
   /**
    * Writes a token. Must answer null, and leave no token, if `revokeTokens` has been carried out for the account
-   * since `startedAt`: a login that began before a revocation yields nothing after it.
+   * since `startedAt`: a login that began before a revocation yields nothing after it. Beyond `maxPerAccount` live
+   * tokens of the account, those that would end first must go before it answers.
    */
   issueToken(token: NewToken): Promise<StoredToken | null>;
   readToken(key: string): Promise<StoredToken | null>;

@@ -1,4 +1,4 @@
-import type { Locked, ReservedAttempt } from '../core/lockout.js';
+import type { Locked, ReservedAttempt } from '../core/attempt.js';
 import type { Login } from '../core/login.js';
 import type { AuthContext } from './auth-state.js';
 import { emitEvent } from './events.js';
@@ -14,8 +14,8 @@ export async function settleAttempt(
   if (login.password === 'verified') return login.returned;
   if (login.password === 'open' && !answered401) return attempt.giveBack();
   const subject = attempt.subject;
-  emitEvent(ctx, { name: 'login.failed', reason: 'wrong password', subject });
   const { account, address } = await attempt.fail();
+  emitEvent(ctx, { name: 'login.failed', reason: 'wrong password', subject });
   if (account > 0) emitEvent(ctx, { name: 'account.locked', retryAfterSeconds: account, subject });
   if (address > 0) emitEvent(ctx, { name: 'address.locked', retryAfterSeconds: address });
 }

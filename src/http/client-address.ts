@@ -1,4 +1,4 @@
-import { isIPv6, SocketAddress } from 'node:net';
+import { isIPv4, isIPv6, SocketAddress } from 'node:net';
 import type { AuthContext } from './auth-state.js';
 
 /**
@@ -31,6 +31,7 @@ export function addressSource(address: string): string | null {
 }
 
 function canonicalAddress(address: string): string | null {
+  if (isIPv4(address)) return address;
   const [bare = ''] = address.split('%');
   const family = isIPv6(bare) ? 'ipv6' : 'ipv4';
   try {

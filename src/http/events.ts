@@ -32,9 +32,9 @@ type Happening =
   | Named<'token.revoked', OfAccount & { readonly token: string }>
   | Named<'tokens.revoked', OfAccount & { readonly count: number }>
   | Named<'password.refused', WithReason>
-  | Named<'breach_check.skipped', WithReason>
+  | Named<'breach.skipped', WithReason>
   | Named<'store.failed', WithReason>
-  | Named<'config.weakened', WithReason>;
+  | Named<'config.weak', WithReason>;
 
 /**
  * What happened, for people and logs: `app.on('auth', (event) => …)`. `account` is an account id; the time is
@@ -76,5 +76,5 @@ export function emitStoreFailure(ctx: AuthContext, reason: string): void {
 
 /** Once per app and reason: something is configured so that it protects less than it seems to. Answers whether. */
 export function emitWeakness(ctx: AuthContext, reason: string): boolean {
-  return emitSeldom(ctx, { name: 'config.weakened', reason }, Number.POSITIVE_INFINITY);
+  return emitSeldom(ctx, { name: 'config.weak', reason }, Number.POSITIVE_INFINITY);
 }

@@ -18,7 +18,7 @@ export interface BreachCheckMiddlewareOptions extends BreachCheckOptions {
   readonly readPassword?: FieldReader;
   /**
    * What to do when a source could not tell and none knew the password. `allow` sets passwords unchecked and
-   * emits `breach_check.skipped`, so that the app can look again later.
+   * emits `breach.skipped`, so that the app can look again later.
    *
    * @default 'refuse'
    */
@@ -59,7 +59,7 @@ export function breachCheck(options?: BreachCheckMiddlewareOptions): AuthMiddlew
       return;
     }
     if (verdict.outcome === 'unavailable') {
-      emitEvent(ctx, { name: 'breach_check.skipped', reason: verdict.sources.join(', ') });
+      emitEvent(ctx, { name: 'breach.skipped', reason: verdict.sources.join(', ') });
     }
     await next();
   };

@@ -75,7 +75,9 @@ export function issueToken(tokens: AccessTokens, options: IssueTokenOptions = {}
   return async function issueToken(ctx) {
     const login = loginOf(ctx);
     const { account } = login;
-    if (dangerouslyWithoutSecondFactor && account !== undefined && !login.factorPassed) login.passFactor();
+    // A pending login has a factor outstanding, whatever the option says.
+    const needsNoFactor = dangerouslyWithoutSecondFactor && login.resumed === undefined;
+    if (needsNoFactor && account !== undefined && !login.factorPassed) login.passFactor();
     const isProven = account !== undefined && login.factorPassed;
     if (!isProven || !(login.lockoutPassed || dangerouslyWithoutLockout))
       return refuseMisordered(ctx, 'issueToken');

@@ -28,7 +28,7 @@ export function safeBody(parser: AuthMiddleware, options: SafeBodyOptions = {}):
   return async function safeBody(ctx, next) {
     // The parser runs alone, so that no error of a later middleware is taken for one of the body.
     let isRead = false;
-    const unreadable = await statusOfFailure(async () =>
+    const unreadable = await statusOfFailure(ctx, async () =>
       parser(ctx, async () => {
         isRead = true;
       }),
@@ -41,16 +41,27 @@ export function safeBody(parser: AuthMiddleware, options: SafeBodyOptions = {}):
   };
 }
 
-/** The status of the error that the parser failed with, 400 where it has none; undefined where it did not fail. */
-async function statusOfFailure(parse: () => Promise<unknown>): Promise<number | undefined> {
+/** The status that the parser failed with; undefined where it did not fail. */
+async function statusOfFailure(ctx: AuthContext, parse: () => Promise<unknown>): Promise<number | undefined> {
   try {
     await parse();
     return undefined;
   } catch (error) {
     const status =
       typeof error === 'object' && error !== null ? (error as { status?: unknown }).status : undefined;
-    return typeof status === 'number' ? status : 400;
+    if (typeof status === 'number' && status < 500) return status;
+    if (isBadCompression(error)) return 400;
+    // Perhaps a fault of the parser: told by its kind alone, as its text may hold the body.
+    const kind = error instanceof Error ? error.name : typeof error;
+    ctx.app.emit('error', new Error(`koa-portcullis: the body parser failed with ${kind}`), ctx);
+    return 400;
   }
+}
+
+/** zlib has a code of its own for each way in which a body is no gzip. */
+function isBadCompression(error: unknown): boolean {
+  const code = typeof error === 'object' && error !== null ? (error as { code?: unknown }).code : undefined;
+  return typeof code === 'string' && code.startsWith('Z_');
 }
 
 function countFields(ctx: AuthContext): number {

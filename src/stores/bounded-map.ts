@@ -28,9 +28,15 @@ export class BoundedMap<V> {
     return undefined;
   }
 
+  /** Makes sure that these keys will all find a place, before the first of them takes one. */
+  makeRoom(keys: readonly string[]): void {
+    const wanted = keys.filter((key) => !this.#entries.has(key)).length;
+    if (this.#entries.size + wanted > this.maxEntries) this.#sweep(wanted);
+  }
+
   /** @param lifetimeMs - Infinity for a durable record. */
   set(key: string, value: V, lifetimeMs: number): void {
-    if (!this.#entries.has(key) && this.#entries.size >= this.maxEntries) this.#sweep();
+    this.makeRoom([key]);
     this.#entries.set(key, { value, expiresAt: this.now() + lifetimeMs });
   }
 
@@ -47,12 +53,12 @@ export class BoundedMap<V> {
   }
 
   /** At most once a second: a flood at the limit must not pay for a full walk each time. */
-  #sweep(): void {
+  #sweep(wanted: number): void {
     const now = this.now();
     if (now >= this.#sweepAt || now < this.#sweepAt - 1000) {
       this.#sweepAt = now + 1000;
       for (const [key, entry] of this.#entries) if (entry.expiresAt <= now) this.#drop(key, entry);
     }
-    if (this.#entries.size >= this.maxEntries) throw new StoreUnavailable('the memory store is full');
+    if (this.#entries.size + wanted > this.maxEntries) throw new StoreUnavailable('the memory store is full');
   }
 }

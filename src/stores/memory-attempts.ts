@@ -31,6 +31,8 @@ export function memoryAttempts(clock: MemoryClock, maxEntries: number): AttemptS
     async reserveAttempt(subjects) {
       const loaded = subjects.map((subject) => ({ attempts: load(subject), limits: subject.limits }));
       const { decision, counted } = decideAttempt(loaded, clock.ms(), clock.us());
+      // All or none: an attempt that is counted for the account alone would lock it without being looked at.
+      if (decision.granted) states.makeRoom(subjects.map(({ key }) => key));
       for (const [index, attempts] of counted.entries()) {
         const subject = subjects[index];
         if (subject !== undefined) save(subject, attempts);

@@ -34,10 +34,10 @@ export function memoryPending(clock: MemoryClock, maxEntries: number, cutoffs: C
     },
     async tryPendingLogin(account, handle, maxTries) {
       const pending = find(account, handle);
-      if (pending === null) return null;
+      // Left in place: one of the tries that are under way may yet be right.
+      if (pending === null || pending.tries >= maxTries) return null;
       pending.tries += 1;
-      if (pending.tries > maxTries) accounts.get(account)?.delete(handle);
-      return pending.tries > maxTries ? null : pending.tries;
+      return pending.tries;
     },
     async closePendingLogin(account, handle) {
       return find(account, handle) !== null && accounts.get(account)?.delete(handle) === true;

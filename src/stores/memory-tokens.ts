@@ -25,8 +25,13 @@ export function memoryTokens(clock: MemoryClock, maxEntries: number, cutoffs: Cu
   }
 
   return {
-    async issueToken({ key, account, lifetimeMs, startedAt, record }) {
+    async issueToken({ key, account, lifetimeMs, maxPerAccount, startedAt, record }) {
       if (startedAt !== undefined && cutoffs.isCutOff(account, startedAt)) return null;
+      // Only at the limit is the account's list walked.
+      if ((byAccount.get(account)?.size ?? 0) >= maxPerAccount) {
+        const kept = live(account).toSorted((a, b) => a.expiresAt - b.expiresAt);
+        for (const one of kept.slice(0, Math.max(0, kept.length - maxPerAccount + 1))) tokens.delete(one.key);
+      }
       const createdAt = clock.ms();
       const token = { key, createdAt, expiresAt: createdAt + lifetimeMs, record, account };
       tokens.set(key, token, lifetimeMs);

@@ -2,6 +2,9 @@ import type { AttemptSubject } from '../core/attempt-store.js';
 import { longestCheckMs, longestOf, type AttemptLimit } from '../core/attempt-window.js';
 import { Script } from './redis-connection.js';
 
+//   | stamp | stamp | … | newest |                      never locked: 4 bytes each, length % 4 == 0
+//   | stamp | stamp | … | newest | locked by | . |      locked before: length % 4 == 1
+//
 // A subject is one string: its stamps, oldest first, in 4 bytes each, milliseconds modulo 2^32; behind them, once
 // it has been locked, the stamp that locked last and one more byte, by which the length tells that it is there.
 // The whole string is read and written: below about 150 stamps that is the cheapest structure Redis has. The

@@ -37,7 +37,7 @@ export function redisAttempts(connection: RedisConnection, eviction: EvictionWat
     async reserveAttempt(subjects) {
       if (eviction.refuses) await eviction.check();
       if (!connection.isCluster) return decisionOf(await run('reserve', subjects), subjects.length);
-      const parts = await Promise.all(
+      const parts = await Promise.allSettled(
         subjects.map(async (one) => decisionOf(await run('reserve', [one]), 1)),
       );
       return joinDecisions(parts, (index, stamps) =>
@@ -79,18 +79,25 @@ function decisionOf(reply: readonly number[], subjects: number): AttemptDecision
   return { granted: false, subject: second, busy: third === 1, closedForMs: fourth };
 }
 
-/** Two slots cannot decide together: what one granted is given back when the other is closed. */
+/** Two slots cannot decide together: what one granted is given back when the other is closed, or is down. */
 async function joinDecisions(
-  parts: readonly AttemptDecision[],
+  parts: readonly PromiseSettledResult<AttemptDecision>[],
   giveBack: (index: number, stamps: readonly number[]) => Promise<unknown>,
 ): Promise<AttemptDecision> {
-  const closed = parts.flatMap((part, subject) => (part.granted ? [] : [{ ...part, subject }]));
-  const granted = parts.flatMap((part, index) => (part.granted ? [{ ...part, index }] : []));
-  const [longest] = closed.toSorted((a, b) => b.closedForMs - a.closedForMs);
-  if (longest !== undefined) {
-    await Promise.all(granted.map(({ index, stamps }) => giveBack(index, stamps)));
-    return { ...longest, busy: closed.every(({ busy }) => busy) };
+  const granted: { index: number; stamps: readonly number[]; time: number; full: boolean }[] = [];
+  const closed: Extract<AttemptDecision, { granted: false }>[] = [];
+  for (const [index, part] of parts.entries()) {
+    if (part.status === 'rejected') continue;
+    if (part.value.granted) granted.push({ index, ...part.value });
+    else closed.push({ ...part.value, subject: index });
   }
+  const failed = parts.find((part) => part.status === 'rejected');
+  if (failed !== undefined || closed.length > 0) {
+    await Promise.allSettled(granted.map(({ index, stamps }) => giveBack(index, stamps)));
+  }
+  if (failed !== undefined) throw failed.reason;
+  const [longest] = closed.toSorted((a, b) => b.closedForMs - a.closedForMs);
+  if (longest !== undefined) return { ...longest, busy: closed.every(({ busy }) => busy) };
   return {
     granted: true,
     stamps: granted.flatMap(({ stamps }) => stamps),

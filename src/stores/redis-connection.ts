@@ -12,10 +12,16 @@ export interface RedisClient {
 }
 
 interface OwnClient extends RedisClient {
+  /** Of a single server; a Cluster has one for each node, out of reach. */
+  readonly stream?: { readonly writableCorked: number; cork(): void; uncork(): void } | null;
   call(command: string, ...args: (string | number)[]): Promise<unknown>;
   on(event: string, listener: (error: unknown) => void): unknown;
+  off(event: string, listener: () => void): unknown;
   disconnect(): void;
 }
+
+/** Requests that may wait for a connection; beyond it they are refused at once. */
+const mostWaiting = 1000;
 
 /** A script and its SHA-1, by which Redis knows it. */
 export class Script {
@@ -57,6 +63,7 @@ export class RedisConnection {
   readonly isCluster: boolean;
   readonly #client: OwnClient;
   #ready: Promise<void> | undefined;
+  #waiting = 0;
 
   constructor(
     client: RedisClient,
@@ -78,6 +85,7 @@ export class RedisConnection {
   /** Sends one command once. Rejects with StoreUnavailable in fixed words. */
   async send(command: string, ...args: (string | number)[]): Promise<unknown> {
     if (this.#client.status !== 'ready') await this.#untilReady();
+    this.#gather();
     try {
       return await this.#client.call(command, ...args);
     } catch (error) {
@@ -89,12 +97,21 @@ export class RedisConnection {
   async run(script: Script, keys: readonly string[], args: readonly (string | number)[]): Promise<unknown> {
     const operands = [keys.length, ...keys, ...args];
     if (this.#client.status !== 'ready') await this.#untilReady();
+    this.#gather();
     try {
       return await this.#client.call('EVALSHA', script.sha, ...operands);
     } catch (error) {
       if (reasonOf(error) !== 'Redis answered NOSCRIPT') throw new StoreUnavailable(reasonOf(error));
     }
     return this.send('EVAL', script.source, ...operands);
+  }
+
+  /** Commands of one turn of the event loop go out in one write: the system call costs more than the command. */
+  #gather(): void {
+    const { stream } = this.#client;
+    if (stream === undefined || stream === null || stream.writableCorked > 0) return;
+    stream.cork();
+    setImmediate(() => stream.uncork());
   }
 
   onReady(listener: () => void): void {
@@ -105,15 +122,31 @@ export class RedisConnection {
     this.#client.disconnect();
   }
 
+  /** Waits, no longer than anybody who asked, and with a bounded number of others. */
   async #untilReady(): Promise<void> {
     if (this.#client.status === 'end') throw new StoreUnavailable('the connection is closed');
-    const asked = performance.now();
-    this.#ready ??= new Promise<void>((resolve) => this.#client.once('ready', resolve)).finally(() => {
+    if (this.#waiting >= mostWaiting) throw new StoreUnavailable('too many wait for the connection');
+    this.#ready ??= this.#nextReady().finally(() => {
       this.#ready = undefined;
     });
-    await this.#ready;
-    // Whoever asked has been refused by now: an attempt counted at this point would be nobody's.
-    if (performance.now() - asked > storeDeadlineMs) throw new StoreUnavailable('no connection in time');
+    this.#waiting += 1;
+    await this.#ready.finally(() => {
+      this.#waiting -= 1;
+    });
+  }
+
+  #nextReady(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const ready = (): void => {
+        clearTimeout(timer);
+        resolve();
+      };
+      const timer = setTimeout(() => {
+        this.#client.off('ready', ready);
+        reject(new StoreUnavailable('no connection in time'));
+      }, storeDeadlineMs);
+      this.#client.once('ready', ready);
+    });
   }
 }
 

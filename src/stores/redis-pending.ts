@@ -46,10 +46,7 @@ return {started, record}
 const tryOnce = new Script(`${prelude}
 local started, ends, tries, record = find(ARGV[1])
 if not started then return 0 end
-if tries >= tonumber(ARGV[2]) then
-  redis.call('HDEL', KEYS[1], ARGV[1])
-  return 0
-end
+if tries >= tonumber(ARGV[2]) then return 0 end
 redis.call('HSET', KEYS[1], ARGV[1], started .. ' ' .. ends .. ' ' .. (tries + 1) .. ' ' .. record)
 return tries + 1
 `);

@@ -15,16 +15,19 @@ const register = `
 local cut = redis.call('GET', KEYS[2])
 if cut and ARGV[3] ~= '' and tonumber(ARGV[3]) <= tonumber(cut) then return {} end
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', string.format('%.0f', created))
+local over = redis.call('ZCARD', KEYS[1]) - ARGV[5]
+local gone = over < 0 and {} or redis.call('ZRANGE', KEYS[1], 0, over)
+if over >= 0 then redis.call('ZREMRANGEBYRANK', KEYS[1], 0, over) end
 redis.call('ZADD', KEYS[1], string.format('%.0f', expires), ARGV[1])
 redis.call('PEXPIRE', KEYS[1], ${longestTokenSeconds * 1000})
 `;
 const write = (key: string): string => `
 redis.call('SET', ${key}, string.format('%.0f %.0f ', created, expires) .. ARGV[4], 'PX', ARGV[2])
 `;
-const answer = 'return {created, expires}';
+const answer = 'return {created, expires, gone}';
 
 const issue = new Script(clock + register + write('KEYS[3]') + answer);
-const writeAlone = new Script(clock + write('KEYS[1]') + answer);
+const writeAlone = new Script(clock + write('KEYS[1]') + 'return {created, expires, {}}');
 const registerAlone = new Script(clock + register + answer);
 
 const cutOff = new Script(`
@@ -51,33 +54,30 @@ export function redisTokens(connection: RedisConnection): TokenStore {
     const counts = await Promise.all(
       batches.map((batch) => connection.send('UNLINK', ...batch.map(tokenKey))),
     );
-    return counts.reduce<number>((sum, count) => sum + (isCount(count) ? count : 0), 0);
+    // Anything but a count may mean that a token lives on.
+    if (!counts.every(isCount)) throw new StoreUnavailable('an answer that makes no sense');
+    return counts.reduce((sum, count) => sum + count, 0);
   }
 
   return {
-    async issueToken({ key, account, lifetimeMs, startedAt, record }) {
+    async issueToken({ key, account, lifetimeMs, maxPerAccount, startedAt, record }) {
       const places = placesOf(account);
-      const args = [key, lifetimeMs, startedAt ?? '', record];
-      let times: unknown;
+      const args = [key, lifetimeMs, startedAt ?? '', record, maxPerAccount];
+      let written: Issued | null;
+      let registered: Issued | null;
       if (connection.isCluster) {
         // Two slots: written first, registered second. A revocation in between refuses the registration, and the
         // token goes before anybody has seen it.
-        times = await connection.run(writeAlone, [tokenKey(key)], args);
-        const registered = await connection.run(registerAlone, places, args);
-        if (!Array.isArray(registered)) throw new StoreUnavailable('an answer that makes no sense');
-        if (registered.length === 0) {
-          await unlink([key]);
-          return null;
-        }
-      } else times = await connection.run(issue, [...places, tokenKey(key)], args);
-      if (!Array.isArray(times) || (times.length !== 0 && times.length !== 2)) {
-        throw new StoreUnavailable('an answer that makes no sense');
+        written = issuedOf(await connection.run(writeAlone, [tokenKey(key)], args));
+        registered = issuedOf(await connection.run(registerAlone, places, args));
+        if (registered === null) await unlink([key]);
+      } else {
+        written = issuedOf(await connection.run(issue, [...places, tokenKey(key)], args));
+        registered = written;
       }
-      if (times.length === 0) return null;
-      const [createdAt, expiresAt] = times as unknown[];
-      if (!isCount(createdAt) || !isCount(expiresAt))
-        throw new StoreUnavailable('an answer that makes no sense');
-      return { key, createdAt, expiresAt, record };
+      if (written === null || registered === null) return null;
+      await unlink(registered.gone);
+      return { key, createdAt: written.createdAt, expiresAt: written.expiresAt, record };
     },
 
     async readToken(key) {
@@ -107,6 +107,21 @@ export function redisTokens(connection: RedisConnection): TokenStore {
       return values.flatMap(({ key, value }) => (value === null ? [] : [parseToken(key, value)]));
     },
   };
+}
+
+interface Issued {
+  readonly createdAt: number;
+  readonly expiresAt: number;
+  /** Tokens of the account that had to make room. */
+  readonly gone: readonly string[];
+}
+
+/** Null for the empty answer: the account was cut off. */
+function issuedOf(reply: unknown): Issued | null {
+  if (Array.isArray(reply) && reply.length === 0) return null;
+  const [createdAt, expiresAt, gone] = Array.isArray(reply) ? (reply as unknown[]) : [];
+  if (isCount(createdAt) && isCount(expiresAt)) return { createdAt, expiresAt, gone: keysOf(gone) };
+  throw new StoreUnavailable('an answer that makes no sense');
 }
 
 function keysOf(reply: unknown): string[] {

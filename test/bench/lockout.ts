@@ -18,9 +18,9 @@ import {
 } from './harness.js';
 import type { Figure } from './table.js';
 
-const rounds = 7;
+const rounds = 15;
 const width = 64;
-const attemptsPerRound = 4500;
+const attemptsPerRound = 1800;
 const lockedAccounts = 100;
 const peerName = 'rate-limiter-flexible';
 

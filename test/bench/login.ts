@@ -38,8 +38,7 @@ import { requestBytes, saturate } from './load.js';
 import { redisSession } from './redis-session.js';
 import type { Figure } from './table.js';
 
-const rounds = 7;
-const hashingRounds = 7;
+const rounds = 15;
 const peerName = 'rate-limiter-flexible + koa-session';
 const password = 'Correct horse 7';
 
@@ -132,13 +131,13 @@ export async function loginBench(redis: RedisServer): Promise<Figure[]> {
   try {
     const [stubbed, other, hashed] = [await start('stubbed'), await start('peer'), await start('hashed')];
     const quick = await interleave(rounds, {
-      ours: () => logIns(stubbed, 600),
-      peer: () => logIns(other, 600),
+      ours: () => logIns(stubbed, 300),
+      peer: () => logIns(other, 300),
     });
     const alone = await argon2Alone();
-    const slow = await interleave(hashingRounds, {
-      ours: async () => withAllCpu(await logIns(hashed, 1500)),
-      argon2: async () => withAllCpu(await measure(() => alone(1500), ownCpuMicros)),
+    const slow = await interleave(rounds, {
+      ours: async () => withAllCpu(await logIns(hashed, 750)),
+      argon2: async () => withAllCpu(await measure(() => alone(750), ownCpuMicros)),
     });
     const trips = {
       ours: await tripsOf(redis, (url) => chain(url, stub)),

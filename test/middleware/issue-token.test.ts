@@ -179,9 +179,23 @@ describe('issueToken refuses', () => {
     expect(headers).toMatchObject({ 'cache-control': 'no-store', 'set-cookie': ['kept=1'] });
     expect(await rig.tokens.list(alice)).toEqual([]);
     expect(rig.events).toEqual([
-      { name: 'config.weakened', reason: expect.stringMatching(/^issueToken is out of order/), ...told },
+      { name: 'config.weak', reason: expect.stringMatching(/^issueToken is out of order/), ...told },
     ]);
     expect(warned).toHaveBeenCalledTimes(1);
+    warned.mockRestore();
+  });
+
+  it('a pending login whose factor is outstanding, whatever the options say (I3)', async () => {
+    const warned = jest.spyOn(process, 'emitWarning').mockImplementation(() => {});
+    const rig = mount({
+      options: { dangerouslyWithoutLockout: true, dangerouslyWithoutSecondFactor: true },
+      before: (ctx) => {
+        const facts = { subject: 'x', methods: ['pwd'], provenAt: 1, handle: 'x', factors: 'x' };
+        loginOf(ctx).resume({ ...facts, account: alice, startedAt: 1 }, Date.now());
+      },
+    });
+    expect((await rig.send().expect(401)).body).toEqual(refused('invalid_credentials'));
+    expect(await rig.tokens.list(alice)).toEqual([]);
     warned.mockRestore();
   });
 

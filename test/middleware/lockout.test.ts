@@ -13,6 +13,9 @@ import { lockout, type LockoutMiddlewareOptions } from '../../src/middleware/loc
 import { memoryStore } from '../../src/stores/memory.js';
 import { fakeClock } from '../rig/fake-clock.js';
 
+/** The standard limits, as a counted subject is filed under them. */
+const standardPolicy = '10/60000/60000,20/3600000/3600000,40/86400000/86400000';
+
 interface Setup {
   readonly options?: LockoutMiddlewareOptions;
   readonly core?: Partial<LockoutOptions>;
@@ -165,7 +168,7 @@ describe('lockout lets through', () => {
 });
 
 function resumed(
-  subject: string | undefined = keyHash('identifier', 'alice'),
+  subject: string | undefined = keyHash('password', standardPolicy, 'identifier', 'alice'),
   startedAt = 1_000_000,
 ): AuthMiddleware {
   return async (ctx, next) => {
@@ -433,7 +436,7 @@ describe('lockout refuses', () => {
     await rig.login('right').expect(401);
     expect(rig.evaluated).toEqual([]);
     expect(rig.events).toEqual([
-      { name: 'config.weakened', reason: expect.stringMatching(/^lockout is out of order/), ...told },
+      { name: 'config.weak', reason: expect.stringMatching(/^lockout is out of order/), ...told },
     ]);
     expect(warned.mock.calls).toEqual([
       [expect.stringMatching(/^lockout is out of/), { code: 'PORTCULLIS_ORDER' }],
@@ -569,7 +572,7 @@ describe('lockout counts', () => {
     });
     for (let i = 1; i <= 3; i += 1)
       await rig.login('wrong', `user ${i}`).set('X-Forwarded-For', '192.0.2.1').expect(401);
-    expect(names(rig.events)).toEqual(['config.weakened', 'login.failed', 'login.failed', 'login.failed']);
+    expect(names(rig.events)).toEqual(['config.weak', 'login.failed', 'login.failed', 'login.failed']);
     expect(rig.events.every(({ ip }) => ip === '127.0.0.1')).toBe(true);
   });
 
@@ -588,7 +591,7 @@ describe('lockout counts', () => {
 describe('lockout tells', () => {
   it('each failure, the lock once, and each refusal, without the name (LCK-01, LOG-05)', async () => {
     const rig = mount();
-    const subject = keyHash('identifier', 'c4nary');
+    const subject = keyHash('password', standardPolicy, 'identifier', 'c4nary');
     await rig.fail(10, 'c4nary');
     await rig.login('right', 'c4nary').expect(429);
     const failure = { name: 'login.failed', reason: 'wrong password', subject, ...told };
@@ -617,8 +620,8 @@ describe('lockout tells', () => {
   it('what its store is weak in, once', async () => {
     const rig = mount({ store: { weaknesses: () => ['it forgets'] } });
     await rig.fail(2);
-    expect(names(rig.events)).toEqual(['config.weakened', 'login.failed', 'login.failed']);
-    expect(rig.events[0]).toEqual({ name: 'config.weakened', reason: 'it forgets', ...told });
+    expect(names(rig.events)).toEqual(['config.weak', 'login.failed', 'login.failed']);
+    expect(rig.events[0]).toEqual({ name: 'config.weak', reason: 'it forgets', ...told });
   });
 
   it('an error of a listener to the app, and answers as if there were none', async () => {

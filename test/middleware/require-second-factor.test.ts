@@ -341,7 +341,7 @@ describe('requireSecondFactor refuses', () => {
     expect(rig.reached).toEqual([]);
     expect(rig.events).toEqual([
       {
-        name: 'config.weakened',
+        name: 'config.weak',
         reason: expect.stringMatching(/^requireSecondFactor is out of order/),
         ...told,
       },

@@ -119,7 +119,7 @@ describe('revokeToken refuses', () => {
     });
     expect(await rig.tokens.check(secret)).not.toBeNull();
     expect(rig.events).toEqual([
-      { name: 'config.weakened', reason: expect.stringMatching(/^revokeToken is out of order/), ...told },
+      { name: 'config.weak', reason: expect.stringMatching(/^revokeToken is out of order/), ...told },
     ]);
     expect(warned).toHaveBeenCalledTimes(1);
     warned.mockRestore();

@@ -4,7 +4,7 @@ import Koa from 'koa';
 import request from 'supertest';
 import { Busy, StoreUnavailable } from '../../src/core/errors.js';
 import { Lockout } from '../../src/core/lockout.js';
-import type { AuthMiddleware } from '../../src/http/auth-state.js';
+import type { AuthContext, AuthMiddleware } from '../../src/http/auth-state.js';
 import type { AuthEvent } from '../../src/http/events.js';
 import { loginOf, passwordRefused, passwordVerified } from '../../src/http/login.js';
 import { lockout } from '../../src/middleware/lockout.js';
@@ -24,6 +24,12 @@ interface Setup {
   readonly verify?: PasswordVerifier;
   readonly before?: readonly AuthMiddleware[];
   readonly parser?: boolean;
+}
+
+async function shownAsPage(ctx: AuthContext, next: () => Promise<unknown>): Promise<void> {
+  await next();
+  ctx.status = 200;
+  ctx.body = '"again"';
 }
 
 function verifyNobody(): null {
@@ -299,6 +305,14 @@ describe('verifyPassword refuses', () => {
     expect(rig.reached).toEqual([]);
   });
 
+  it('a wrong password as a failure, also where a page of 200 is made of its answer before lockout sees it', async () => {
+    const attempts = new Lockout({ store: memoryStore() });
+    const rig = mount({ before: [lockout(attempts), shownAsPage] });
+    for (let i = 0; i < 10; i += 1) await rig.login('wrong').expect(200, '"again"');
+    await rig.login('Correct horse').expect(429);
+    expect(rig.asked).toHaveLength(10);
+  });
+
   it('the whole request where no body parser ran (INP-11)', async () => {
     const rig = mount({ parser: false });
     await rig.login('Correct horse').expect(500);
@@ -345,7 +359,7 @@ describe('verifyPassword refuses', () => {
     expect(rig.asked).toEqual([]);
     expect(rig.reached).toEqual([]);
     expect(rig.events).toEqual([
-      { name: 'config.weakened', reason: expect.stringMatching(/^verifyPassword is out of order/), ...told },
+      { name: 'config.weak', reason: expect.stringMatching(/^verifyPassword is out of order/), ...told },
     ]);
     expect(warned).toHaveBeenCalledTimes(1);
     warned.mockRestore();

@@ -27,14 +27,21 @@ it('a full memoryStore counts an attempt for none of its subjects when it cannot
 it('a full memoryStore refuses what is new, keeps what it has, and takes more once something has ended', async () => {
   const { now, advance } = fakeClock();
   const store = memoryStore({ maxEntries: 1, now });
-  const token = { key: 'one', account: 'a', lifetimeMs: 5000, startedAt: undefined, record: '' };
+  const token = {
+    key: 'one',
+    account: 'a',
+    lifetimeMs: 5000,
+    maxPerAccount: 1000,
+    startedAt: undefined,
+    record: '',
+  };
   await store.reserveAttempt([subjectOf('a')]);
   await store.issueToken(token);
   await expect(store.reserveAttempt([subjectOf('b')])).rejects.toEqual(unavailable);
   await expect(store.issueToken({ ...token, key: 'two' })).rejects.toEqual(unavailable);
   expect(await store.readToken('one')).not.toBeNull();
   expect((await store.readAttempts(subjectOf('a'))).counts).toEqual([1]);
-  advance(60);
+  advance(300);
   expect(await store.reserveAttempt([subjectOf('b')])).toMatchObject({ granted: true });
   expect(await store.issueToken({ ...token, key: 'two' })).toMatchObject({ key: 'two' });
 });
@@ -42,7 +49,14 @@ it('a full memoryStore refuses what is new, keeps what it has, and takes more on
 it('a token that has ended does not come back when the clock of a memoryStore is set back (CLK-05)', async () => {
   const { now, advance } = fakeClock();
   const store = memoryStore({ now });
-  await store.issueToken({ key: 'one', account: 'a', lifetimeMs: 5000, startedAt: undefined, record: '' });
+  await store.issueToken({
+    key: 'one',
+    account: 'a',
+    lifetimeMs: 5000,
+    maxPerAccount: 1000,
+    startedAt: undefined,
+    record: '',
+  });
   advance(5);
   expect(await store.readToken('one')).toBeNull();
   advance(-4);

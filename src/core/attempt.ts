@@ -1,0 +1,34 @@
+/** Who is counted. `account` wins over `identifier`; several parts (tenant, user) are kept apart. */
+export interface AttemptNames {
+  /** As {@link canonicalIdentifier} spells it. */
+  readonly identifier: string;
+  readonly account: string | readonly string[] | undefined;
+  /** One source as {@link addressSource} spells it. */
+  readonly address: string | undefined;
+}
+
+/** A refused attempt. `busy`: the last slot is held by a check that is still running. */
+export interface Locked {
+  readonly granted: false;
+  readonly busy: boolean;
+  readonly retryAfterSeconds: number;
+}
+
+/** What one failure locked, in seconds; 0 where nothing. */
+export interface LockedNow {
+  readonly account: number;
+  readonly address: number;
+}
+
+/** A counted attempt; the first call of `giveBack` or `fail` ends it. */
+export interface ReservedAttempt {
+  readonly granted: true;
+  /** The account's key, for a pending login to be bound to. */
+  readonly subject: string;
+  /** Store time in microseconds, read before the secret was looked at. */
+  readonly time: number;
+  /** The secret was right, or was not looked at: nothing happened. */
+  readonly giveBack: () => Promise<void>;
+  /** The secret was wrong. */
+  readonly fail: () => Promise<LockedNow>;
+}
