@@ -176,6 +176,16 @@ describe('a Redis that is frozen', () => {
     expect((await rig.login('bob', 'right')).status).toBe(200);
   });
 
+  it('is given up for a new connection after a second of silence', async () => {
+    const rig = await mount();
+    rig.proxy.switchTo('blackhole');
+    expectUnavailable(await rig.login('alice', 'right'), rig.took());
+    const start = performance.now();
+    while (rig.proxy.commands.at(-1)?.connection === 1 && performance.now() - start < 2000) await sleep(10);
+    expect(rig.proxy.commands.at(-1)?.connection).toBeGreaterThan(1);
+    expect(counting(rig.proxy)).toBe(1);
+  });
+
   it('refuses a login that is under way (RED-02)', async () => {
     const rig = await mount({
       verify: ({ identifier, password }) => {
@@ -282,6 +292,8 @@ describe('a Redis that takes no writes', () => {
     try {
       for (let i = 0; i < 3; i += 1) expectUnavailable(await rig.login('alice', 'right'), rig.took());
       expect(rig.told.evaluated).toBe(evaluated);
+      // After a failover the master is elsewhere: the connection to this one is given up.
+      expect(rig.proxy.commands.at(-1)?.connection).toBeGreaterThan(1);
     } finally {
       await direct.replicaof('NO', 'ONE');
     }
