@@ -147,7 +147,8 @@ export class SecondFactors {
       };
     } catch (error) {
       // Undecided, so not a failure. If the store is gone this fails too, and the attempt ages out.
-      await attempt.giveBack().catch(() => {});
+      // Not waited for: the refusal must go out in time.
+      void attempt.giveBack().catch(() => {});
       throw error;
     }
   }

@@ -150,6 +150,12 @@ export class RedisConnection {
   }
 }
 
+/** Whether something was there, from a reply that can only be 0 or 1. */
+export function isOne(reply: unknown): boolean {
+  if (reply !== 0 && reply !== 1) throw new StoreUnavailable('an answer that makes no sense');
+  return reply === 1;
+}
+
 /** The code that Redis puts first, never the text behind it: that can hold keys, script source and names. */
 function reasonOf(error: unknown): string {
   const message = error instanceof Error ? error.message : '';

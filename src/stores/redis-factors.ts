@@ -2,7 +2,7 @@ import type { FactorStore, StoredEnrolment, StoredFactor } from '../core/factor-
 import { StoreUnavailable } from '../core/errors.js';
 import { parseRecord } from '../core/record.js';
 import { isCount } from '../core/store-call.js';
-import { Script, type RedisConnection } from './redis-connection.js';
+import { isOne, Script, type RedisConnection } from './redis-connection.js';
 
 // The factors of an account are one hash without an end: `on` says that there are some, `factor:<id>` holds what
 // does not change, `step:<id>` the last accepted step. `on` without a factor is a broken record, never "none".
@@ -48,7 +48,8 @@ export function redisFactors(connection: RedisConnection): FactorStore {
     },
     async saveEnrolment(account, enrolment, lifetimeMs) {
       const value = `${enrolment.id} ${JSON.stringify(enrolment)}`;
-      await connection.send('SET', enrolmentKey(account), value, 'PX', lifetimeMs);
+      const reply = await connection.send('SET', enrolmentKey(account), value, 'PX', lifetimeMs);
+      if (reply !== 'OK') throw broken();
     },
     async readEnrolment(account) {
       const value = await connection.send('GET', enrolmentKey(account));
@@ -59,12 +60,10 @@ export function redisFactors(connection: RedisConnection): FactorStore {
     async confirmEnrolment(account, factor) {
       const { lastStep, ...lasting } = factor;
       const keys = [factorsKey(account), enrolmentKey(account)];
-      return (
-        (await connection.run(confirm, keys, [factor.id, JSON.stringify(lasting), lastStep ?? ''])) === 1
-      );
+      return isOne(await connection.run(confirm, keys, [factor.id, JSON.stringify(lasting), lastStep ?? '']));
     },
     async acceptStep(account, factor, step) {
-      return (await connection.run(accept, [factorsKey(account)], [factor, step])) === 1;
+      return isOne(await connection.run(accept, [factorsKey(account)], [factor, step]));
     },
     async removeFactors(account) {
       const count = await connection.run(remove, [factorsKey(account), enrolmentKey(account)], []);

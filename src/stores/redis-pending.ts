@@ -1,7 +1,7 @@
 import type { PendingLoginStore } from '../core/pending-store.js';
 import { isCount } from '../core/store-call.js';
 import { StoreUnavailable } from '../core/errors.js';
-import { Script, type RedisConnection } from './redis-connection.js';
+import { isOne, Script, type RedisConnection } from './redis-connection.js';
 
 // The pending logins of an account are one hash, field by handle: "<started> <ends> <tries> <record>". The
 // account's cut-off lies in the same slot, so one script sees both.
@@ -80,9 +80,7 @@ export function redisPending(connection: RedisConnection): PendingLoginStore {
       return tries === 0 ? null : tries;
     },
     async closePendingLogin(account, handle) {
-      const closed = await run(close, account, handle);
-      if (closed !== 0 && closed !== 1) throw nonsense();
-      return closed === 1;
+      return isOne(await run(close, account, handle));
     },
   };
 }

@@ -2,7 +2,7 @@ import { StoreUnavailable } from '../core/errors.js';
 import { longestTokenSeconds } from '../core/access-tokens.js';
 import { isCount } from '../core/store-call.js';
 import { cutoffMs, type StoredToken, type TokenStore } from '../core/token-store.js';
-import { Script, type RedisConnection } from './redis-connection.js';
+import { isOne, Script, type RedisConnection } from './redis-connection.js';
 
 // A token is one string, "<created> <expires> <record>", that Redis itself ends. The account's index is a sorted
 // set of token hashes by their end, and its cut-off the time of the last revocation of all: both in one slot.
@@ -86,7 +86,7 @@ export function redisTokens(connection: RedisConnection): TokenStore {
     },
 
     async revokeToken(key) {
-      return (await unlink([key])) === 1;
+      return isOne(await unlink([key]));
     },
 
     async revokeTokens(account, except) {

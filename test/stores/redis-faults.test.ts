@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { Redis } from 'ioredis';
 import { generateSync } from 'otplib/functional';
-import { isCounts, isStatus } from '../../src/core/attempt-store.js';
+import { isCounts, isStatusFor } from '../../src/core/attempt-store.js';
 import { isEnrolmentOrNull } from '../../src/core/factor-store.js';
 import { Login } from '../../src/core/login.js';
 import {
@@ -439,7 +439,7 @@ describe('an answer that is none', () => {
     lockAttempts: [(store) => store.lockAttempts([subject], [1]), isCounts(1), { '[1]': [1] }],
     readAttempts: [
       (store) => store.readAttempts(subject),
-      isStatus,
+      isStatusFor(1),
       {
         'an answer of 2': { closedForMs: 2, busy: false, lockedAt: 3, counts: [0] },
         'a flag of 2': { closedForMs: 1, busy: false, lockedAt: 3, counts: [2] },
