@@ -13,10 +13,11 @@ export async function settleAttempt(
 ): Promise<void> {
   if (login.password === 'verified') return login.returned;
   if (login.password === 'open' && !answered401) return attempt.giveBack();
-  const subject = attempt.subject;
+  const whose = login.counted?.account;
+  const about = { subject: attempt.subject, ...(whose !== undefined && { account: whose }) };
   const { account, address } = await attempt.fail();
-  emitEvent(ctx, { name: 'login.failed', reason: 'wrong password', subject });
-  if (account > 0) emitEvent(ctx, { name: 'account.locked', retryAfterSeconds: account, subject });
+  emitEvent(ctx, { name: 'login.failed', reason: 'wrong password', ...about });
+  if (account > 0) emitEvent(ctx, { name: 'account.locked', retryAfterSeconds: account, ...about });
   if (address > 0) emitEvent(ctx, { name: 'address.locked', retryAfterSeconds: address });
 }
 

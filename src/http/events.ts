@@ -18,9 +18,9 @@ interface OfSubject {
 
 type Happening =
   | Named<'login.succeeded', OfAccount & { readonly methods: readonly string[]; readonly token: string }>
-  | Named<'login.failed', Partial<OfSubject> & WithReason>
+  | Named<'login.failed', Partial<OfAccount & OfSubject> & WithReason>
   | Named<'login.refused', WithReason>
-  | Named<'account.locked', OfSubject & Locked>
+  | Named<'account.locked', Partial<OfAccount> & OfSubject & Locked>
   | Named<'address.locked', Locked>
   | Named<'second_factor.requested', OfAccount>
   | Named<'second_factor.failed', OfAccount & WithReason>
@@ -44,13 +44,21 @@ type Happening =
  */
 export type AuthEvent = Happening & { readonly time: number; readonly ip: string };
 
-/** A listener that throws is the app's error, never a reason to answer a login otherwise. */
+/**
+ * A listener that throws or rejects is the app's error: it answers no login otherwise, keeps the event from no
+ * other listener and, where it is asynchronous, does not end the process as an unhandled rejection.
+ */
 export function emitEvent(ctx: AuthContext, happening: Happening): void {
   const event: AuthEvent = { ...happening, time: Date.now(), ip: clientAddress(ctx) };
-  try {
-    ctx.app.emit('auth', event);
-  } catch (error) {
+  const report = (error: unknown): void => {
     ctx.app.emit('error', error, ctx);
+  };
+  for (const listener of ctx.app.rawListeners('auth')) {
+    try {
+      Promise.resolve(listener.call(ctx.app, event)).catch(report);
+    } catch (error) {
+      report(error);
+    }
   }
 }
 

@@ -3,17 +3,19 @@ import { longestTokenSeconds } from '../core/access-tokens.js';
 import { isCount } from '../core/store-call.js';
 import { cutoffMs, type StoredToken, type TokenStore } from '../core/token-store.js';
 import { isOne, Script, type RedisConnection } from './redis-connection.js';
+import { cutoffLua } from './redis-cutoff.js';
 
 // A token is one string, "<created> <expires> <record>", that Redis itself ends. The account's index is a sorted
 // set of token hashes by their end, and its cut-off the time of the last revocation of all: both in one slot.
 const clock = `
 local T = redis.call('TIME')
-local created = T[1] * 1000 + math.floor(T[2] / 1000)
+local us = T[1] * 1000000 + T[2]
+local created = math.floor(us / 1000)
 local expires = created + ARGV[2]
 `;
 const register = `
-local cut = redis.call('GET', KEYS[2])
-if cut and ARGV[3] ~= '' and tonumber(ARGV[3]) <= tonumber(cut) then return {} end
+${cutoffLua}
+if ARGV[3] ~= '' and isVoid(ARGV[3]) then return {} end
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', string.format('%.0f', created))
 local over = redis.call('ZCARD', KEYS[1]) - ARGV[5]
 local gone = over < 0 and {} or redis.call('ZRANGE', KEYS[1], 0, over)
