@@ -84,8 +84,13 @@ export class RedisConnection {
 
   /** Sends one command once. Rejects with StoreUnavailable in fixed words. */
   async send(command: string, ...args: (string | number)[]): Promise<unknown> {
+    if (this.#client.status === 'ready') this.#gather();
+    return this.sendNow(command, ...args);
+  }
+
+  /** The same, for a command that stands for many: it does not wait for others of this turn. */
+  async sendNow(command: string, ...args: (string | number)[]): Promise<unknown> {
     if (this.#client.status !== 'ready') await this.#untilReady();
-    this.#gather();
     try {
       return await this.#client.call(command, ...args);
     } catch (error) {

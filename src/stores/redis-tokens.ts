@@ -4,6 +4,7 @@ import { isCount } from '../core/store-call.js';
 import { cutoffMs, type StoredToken, type TokenStore } from '../core/token-store.js';
 import { isOne, Script, type RedisConnection } from './redis-connection.js';
 import { cutoffLua } from './redis-cutoff.js';
+import { redisReads } from './redis-reads.js';
 
 // A token is one string, "<created> <expires> <record>", that Redis itself ends. The account's index is a sorted
 // set of token hashes by their end, and its cut-off the time of the last revocation of all: both in one slot.
@@ -42,6 +43,7 @@ return redis.call('ZRANGE', KEYS[1], 0, -1)
 const unlinkBatch = 500;
 
 export function redisTokens(connection: RedisConnection): TokenStore {
+  const read = redisReads(connection);
   const tokenKey = (key: string): string => connection.key('token', key);
   const placesOf = (account: string): [index: string, cutoff: string] => [
     connection.key('tokens', account),
@@ -83,7 +85,7 @@ export function redisTokens(connection: RedisConnection): TokenStore {
     },
 
     async readToken(key) {
-      const value = await connection.send('GET', tokenKey(key));
+      const value = await read(tokenKey(key));
       return value === null ? null : parseToken(key, value);
     },
 
@@ -103,9 +105,7 @@ export function redisTokens(connection: RedisConnection): TokenStore {
 
     async listTokens(account) {
       const keys = keysOf(await connection.send('ZRANGE', placesOf(account)[0], 0, -1));
-      const values = await Promise.all(
-        keys.map(async (key) => ({ key, value: await connection.send('GET', tokenKey(key)) })),
-      );
+      const values = await Promise.all(keys.map(async (key) => ({ key, value: await read(tokenKey(key)) })));
       return values.flatMap(({ key, value }) => (value === null ? [] : [parseToken(key, value)]));
     },
   };
@@ -131,8 +131,7 @@ function keysOf(reply: unknown): string[] {
   throw new StoreUnavailable('an answer that makes no sense');
 }
 
-function parseToken(key: string, value: unknown): StoredToken {
-  const text = typeof value === 'string' ? value : '';
+function parseToken(key: string, text: string): StoredToken {
   const first = text.indexOf(' ');
   const second = text.indexOf(' ', first + 1);
   const createdAt = Number(text.slice(0, first));
