@@ -27,7 +27,9 @@ export { type AuthEvent } from './http/events.js';
 // The core objects that middleware is made of.
 export { Lockout, type LockoutOptions } from './core/lockout.js';
 export { type LockoutLimit } from './core/attempt-limits.js';
-export { SecondFactors, type SecondFactorsOptions } from './core/second-factors.js';
+export { SecondFactors, type FactorFacts } from './core/second-factors.js';
+export { type SecondFactorsOptions } from './core/second-factor-options.js';
+export { type AddedFactor } from './core/factor-changes.js';
 export { type FactorKey } from './core/key-ring.js';
 export { type TotpEnrolment } from './core/totp-factors.js';
 export { AccessTokens, accessTokenPattern, type AccessTokensOptions } from './core/access-tokens.js';
@@ -70,5 +72,5 @@ export {
   type PendingLoginStore,
   type StoredPendingLogin,
 } from './core/pending-store.js';
-export { type FactorStore, type StoredEnrolment, type StoredFactor } from './core/factor-store.js';
+export { type ChallengeStore, type FactorDocument, type FactorStore } from './core/factor-store.js';
 export { type BreachAnswer, type BreachSource } from './core/breach-source.js';

@@ -89,30 +89,23 @@ async function releaseTogether(
   return Promise.all(ready.map((one) => one.release()));
 }
 
-/**
- * What 1,000 wrong passwords come to when the last byte of all is sent at once, for each run. On a machine that is
- * too busy to read an answer of Redis within its deadline some are refused with 503, as they must be: such a run is
- * repeated, twice as often as it was asked for, but never one in which too many were evaluated.
- */
+/** What 1,000 wrong passwords come to when the last byte of all is sent at once, for each run. */
 async function attack(services: readonly Listening[], runs: number): Promise<object[]> {
   const ports = Array.from({ length: 1000 }, (_, index) => services[index % services.length]?.port ?? 0);
   const held = await Promise.all(ports.map((port) => HeldRequest.open(port)));
   const outcomes: object[] = [];
   try {
     // The first run, which nobody looks at, warms the processes up.
-    for (let run = 0; run <= 3 * runs && outcomes.length < runs; run += 1) {
+    for (let run = 0; run <= runs; run += 1) {
       await direct.flushall();
-      const before = await evaluatedBy(services);
+      const evaluated = await evaluatedBy(services);
       const locked = await eventsOf(services, 'account.locked');
       const bodyOf = (index: number): object => ({ username: `alice${run}`, password: `wrong ${index}` });
       const answers = await releaseTogether(held, bodyOf);
       const { '401 invalid_credentials': wrong, ...refused } = tally(answers);
-      const evaluated = (await evaluatedBy(services)) - before;
-      const isStarved = '503 store_unavailable' in refused && evaluated <= 10;
-      if (run === 0 || (isStarved && run < 3 * runs)) continue;
       outcomes.push({
         wrong,
-        evaluated,
+        evaluated: (await evaluatedBy(services)) - evaluated,
         refused: Object.values(refused).reduce((sum, count) => sum + count, 0),
         otherwise: Object.keys(refused).filter((key) => !key.startsWith('429 ')),
         locked: (await eventsOf(services, 'account.locked')) - locked,
@@ -124,7 +117,7 @@ async function attack(services: readonly Listening[], runs: number): Promise<obj
   } finally {
     for (const one of held) one.close();
   }
-  return outcomes;
+  return outcomes.slice(1);
 }
 
 const held = { wrong: 10, evaluated: 10, refused: 990, otherwise: [], locked: 1, withoutEnd: 0 };
@@ -135,8 +128,9 @@ describe('1,000 wrong passwords released together (RCE-01)', () => {
   }, 120_000);
 
   it('on one process in memory: 10 are evaluated, 990 refused, twice over', async () => {
-    const service = await listen(loginService(memoryStore()));
+    const service = await listen(loginService(memoryStore({ maxEntries: 1000 })));
     try {
+      // A third run would meet the limit of the address.
       expect(await attack([service], 2)).toEqual([held, held]);
     } finally {
       await service.stop();
@@ -282,8 +276,7 @@ describe('over four processes', () => {
       const token = answer.body['access_token'];
       if (typeof token === 'string') {
         outcomes.tokens += 1;
-        const { status } = await ask(portOf(index + 2), '/reports', { token });
-        outcomes.alive += Number(status !== 401);
+        outcomes.alive += Number((await ask(portOf(index + 2), '/reports', { token })).status !== 401);
       } else {
         outcomes.refused += Number(answer.body['error'] === 'pending_login_invalid');
       }

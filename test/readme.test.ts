@@ -68,8 +68,8 @@ describe('the README', () => {
     expect(policy?.base).toBe('PasswordPolicy');
     expect(facts.options.length).toBeGreaterThanOrEqual(20);
     expect(facts.refusals.get('locked_out')).toBe('429');
-    expect(facts.events.get('account.locked')).toBe('account, retryAfterSeconds, subject');
-    expect(facts.events.get('login.failed')).toBe('account, reason, subject');
+    expect(facts.events.get('account.locked')).toBe('retryAfterSeconds, subject');
+    expect(facts.events.get('login.failed')).toBe('reason, subject');
     expect(facts.wordsOfMiddleware.get('breachCheck')).toContain('password_breached');
     expect(facts.passwordRules).toContain('context_word');
     expect(facts.redisKinds).toContain('lockout');

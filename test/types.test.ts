@@ -53,8 +53,8 @@ function describeEvent(event: AuthEvent): string {
       return `${event.subject} for ${event.retryAfterSeconds} s`;
     case 'login.succeeded':
       return `${event.account} by ${event.methods.join()} with ${event.token}`;
-    case 'login.refused':
-      // @ts-expect-error -- a refusal names nobody
+    case 'login.failed':
+      // @ts-expect-error -- a failure has no account
       return event.account ?? event.reason;
     default:
       return `${event.name} at ${event.time} from ${event.ip}`;

@@ -76,14 +76,6 @@ export function withoutAttempt({ stamps, lockedBy }: Attempts, stamp: number): A
   return { stamps: at < 0 ? stamps : stamps.toSpliced(at, 1), lockedBy };
 }
 
-/** A login may be pending for this long: a lock is remembered at least until those from before it have ended. */
-const longestPendingMs = 300_000;
-
-/** How long a subject must be kept after its newest attempt. */
-export function keepMs(limits: readonly AttemptLimit[]): number {
-  return Math.max(longestPendingMs, longestOf(limits, 'lockMs'));
-}
-
 export function longestOf(limits: readonly AttemptLimit[], length: 'withinMs' | 'lockMs'): number {
   return Math.max(...limits.map((limit) => limit[length]));
 }

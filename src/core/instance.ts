@@ -7,7 +7,5 @@ export function demandInstance(
   given: unknown,
 ): void {
   if (given instanceof type) return;
-  throw new TypeError(
-    `${owner}: the first argument must be made by new ${type.name}(), not ${describe(given)}`,
-  );
+  throw new TypeError(`${owner}: the first argument must be a ${type.name}, not ${describe(given)}`);
 }

@@ -1,4 +1,4 @@
-import { attemptStoreMethods, isCounts, isDecisionFor, isStatusFor } from './attempt-store.js';
+import { attemptStoreMethods, isCounts, isDecisionFor, isStatus } from './attempt-store.js';
 import type { AttemptStatus, AttemptStore, AttemptSubject } from './attempt-store.js';
 import type { AttemptNames, Locked, ReservedAttempt } from './attempt.js';
 import { readLimits, type LockoutLimit } from './attempt-limits.js';
@@ -166,7 +166,7 @@ export class Lockout {
   }
 
   #read(subject: AttemptSubject): Promise<AttemptStatus> {
-    return ask(() => this.#store.readAttempts(subject), isStatusFor(subject.limits.length));
+    return ask(() => this.#store.readAttempts(subject), isStatus);
   }
 }
 

@@ -21,8 +21,6 @@ export interface ResumedLogin {
 /** What the lockout knows of the attempt that it reserved. */
 export interface CountedLogin {
   readonly identifier: string;
-  /** The account that the app says the identifier belongs to, where it was asked. */
-  readonly account: string | undefined;
   readonly subject: string;
   readonly startedAt: number;
   readonly giveBack: () => Promise<void>;

@@ -19,9 +19,9 @@ export interface StoredPendingLogin {
 }
 
 /**
- * Keeps logins whose password is proven and whose factor is outstanding. One that has ended, or began before the
- * account's tokens were last revoked (`TokenStore.revokeTokens`), must be dead to every method; tries must not
- * prolong it. One whose tries are used up takes no more of them, but a try under way may still close it.
+ * Keeps logins whose password is proven and whose factor is outstanding. One that has ended, was tried too
+ * often, or began before the account's tokens were last revoked (`TokenStore.revokeTokens`) must be dead to
+ * every method; tries must not prolong it.
  */
 export interface PendingLoginStore {
   /**

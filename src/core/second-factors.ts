@@ -1,125 +1,101 @@
 import { createHash } from 'node:crypto';
-import { accountKey } from './access-tokens.js';
-import type { Account } from './account.js';
-import type { LockoutLimit } from './attempt-limits.js';
-import { attemptStoreMethods, type AttemptStore } from './attempt-store.js';
-import { factorStoreMethods, isFactors, type FactorStore, type StoredFactor } from './factor-store.js';
-import { KeyRing, type FactorKey } from './key-ring.js';
+import { isAccount, type Account } from './account.js';
+import { canonicalBackupCode, newBackupCodes, useBackupCode } from './backup-codes.js';
+import { FactorBook } from './factor-book.js';
+import { removeFactor, renameFactor, type AddedFactor } from './factor-changes.js';
+import { noFactors, type Factor, type Factors } from './factor-record.js';
+import type { FactorStore } from './factor-store.js';
+import type { FactorMethod, FactorVerdict, OfferedFactor } from './factor-verdict.js';
+import { KeyRing } from './key-ring.js';
 import { Lockout } from './lockout.js';
-import { callback, offering, readOptions, required, text } from './options.js';
+import { describe } from './options.js';
 import { PendingLogins } from './pending-logins.js';
-import { pendingStoreMethods, type PendingLoginStore } from './pending-store.js';
-import { ask, isCount } from './store-call.js';
+import { readSecondFactorsOptions, type SecondFactorsOptions } from './second-factor-options.js';
+import { SecurityKeys } from './security-keys.js';
 import { TotpFactors, type TotpEnrolment } from './totp-factors.js';
-
-export interface SecondFactorsOptions {
-  /** Where factors, pending logins and failures are kept. */
-  readonly store: FactorStore & PendingLoginStore & AttemptStore;
-  /** The service's name, shown by authenticator apps. */
-  readonly issuer: string;
-  /** Keys that seal TOTP secrets at rest: 32 random bytes each; the first seals, every one opens. */
-  readonly keys: readonly FactorKey[];
-  /** Origin of the app's pages, such as `https://acme.example`: a second step sent from another one is refused. */
-  readonly origin?: string;
-  /**
-   * Wrong factors allowed for one account, whatever the pending login.
-   *
-   * @default 10 in 1 minute, 20 in 1 hour, 40 in 1 day; each locks for as long as its window
-   */
-  readonly limits?: readonly LockoutLimit[];
-  /**
-   * Clock of the process in milliseconds since the epoch: TOTP codes are compared with it.
-   *
-   * @default Date.now
-   */
-  readonly now?: () => number;
-}
+import { relyingParty } from './webauthn.js';
 
 /** What an account has enrolled at this moment. */
 export interface EnrolledFactors {
   /** For the client to choose from; empty when the account has no factor. */
-  readonly methods: readonly 'totp'[];
+  readonly methods: readonly FactorMethod[];
   /** Changes whenever a factor comes or goes: a login begun before such a change is void. */
   readonly fingerprint: string;
-  readonly factors: readonly StoredFactor[];
+  readonly factors: Factors;
 }
 
-/** Outcome of one try at a factor. */
-export type FactorVerdict =
-  | { readonly outcome: 'verified'; readonly method: 'otp' }
-  | { readonly outcome: 'locked'; readonly busy: boolean; readonly retryAfterSeconds: number }
-  /** The pending login has ended. */
-  | { readonly outcome: 'dead' }
-  /** No key opens the secret: it was sealed under one that this process does not have. */
-  | { readonly outcome: 'unreadable' }
-  | {
-      readonly outcome: 'refused';
-      readonly reason: 'wrong' | 'replayed';
-      /** Seconds for which this failure locked the account's second factor; 0 where it did not. */
-      readonly lockedSeconds: number;
-      /** It was the pending login's last try. */
-      readonly last: boolean;
-    };
+/** What may be known of a factor: no secret, no key. Times in milliseconds since the epoch. */
+export interface FactorFacts {
+  readonly id: string;
+  readonly type: 'totp' | 'webauthn';
+  readonly name: string;
+  readonly createdAt: number;
+  readonly lastUsedAt: number | null;
+}
 
 /**
- * The second factor of logins. Enrolment is confirmed with a code before it counts; each code works once; wrong
- * ones are counted per account, reserved before they are looked at.
+ * The second factors of accounts: authenticator apps, security keys, and emergency codes that come with the first of
+ * them. Each code, challenge and counter is good once; wrong ones are counted per account, before they are looked at.
  *
- * @see RFC 6238; NIST SP 800-63B-4 section 3.1.4
+ * @see RFC 6238; W3C Web Authentication Level 2; NIST SP 800-63B-4 section 3.1
  */
 export class SecondFactors {
   readonly origin: string | undefined;
   readonly pending: PendingLogins;
-  readonly #store: FactorStore;
   readonly #attempts: Lockout;
+  readonly #book: FactorBook;
   readonly #totp: TotpFactors;
+  readonly #keys: SecurityKeys | undefined;
+  readonly #now: () => number;
 
   /** @throws {TypeError} on an unknown option, a wrong value, a missing key or a weak one. */
   constructor(options: SecondFactorsOptions) {
-    const methods = [...factorStoreMethods, ...pendingStoreMethods, ...attemptStoreMethods];
-    const {
-      store,
-      issuer,
-      keys,
-      origin,
-      limits,
-      now = Date.now,
-    } = readOptions<SecondFactorsOptions>('SecondFactors', options, {
-      store: required(offering('a store such as memoryStore() or redisStore(redis)', ...methods)),
-      issuer: required(text),
-      keys: required({ demand: 'a list of 32-byte keys', accepts: Array.isArray, secret: true }),
-      origin: { demand: 'an origin such as https://acme.example', accepts: isOrigin },
-      limits: { demand: 'a list of limits', accepts: Array.isArray },
-      now: callback,
-    });
+    const read = readSecondFactorsOptions(options);
+    const { store, factorStore = store as FactorStore, issuer, keys, origin, limits, now = Date.now } = read;
+    const { rpId, userVerification = 'discouraged' } = read;
     this.origin = origin;
     this.pending = new PendingLogins(store);
-    this.#store = store;
+    this.#now = now;
     this.#attempts = new Lockout({ store, addressLimits: false, ...(limits !== undefined && { limits }) });
-    this.#totp = new TotpFactors(store, new KeyRing('SecondFactors', keys), issuer, now);
+    this.#book = new FactorBook(factorStore);
+    this.#totp = new TotpFactors(this.#book, store, new KeyRing('SecondFactors', keys), issuer, now);
+    if (origin === undefined) return;
+    const party = relyingParty({
+      ...(rpId !== undefined && { id: rpId }),
+      name: issuer,
+      origins: [origin],
+      userVerification,
+    });
+    this.#keys = new SecurityKeys(this.#book, factorStore, store, party, now);
   }
 
   /** @throws {StoreUnavailable} when the store cannot tell: the login must then be refused. */
   async enrolled(account: Account): Promise<EnrolledFactors> {
-    const factors = await ask(() => this.#store.readFactors(accountKey(account.id)), isFactors);
-    const ids = factors.map(({ id }) => id).toSorted((a, b) => (a < b ? -1 : 1));
+    const factors = await this.#book.read(account);
+    const ids = factors.list.map(({ id }) => id).toSorted((a, b) => (a < b ? -1 : 1));
+    const hasCodes = factors.codes !== null && factors.codes.hashes.length > 0;
     return {
-      methods: [...new Set(factors.map(({ type }) => type))],
+      methods: [
+        ...new Set<FactorMethod>([
+          ...factors.list.map(({ type }) => type),
+          ...(hasCodes ? ['backup_code' as const] : []),
+        ]),
+      ],
       fingerprint: createHash('sha256').update(JSON.stringify(ids)).digest('base64url'),
       factors,
     };
   }
 
+  /** Request options for the account's security keys in one pending login; null when it has none. */
+  async challenge(account: Account, { factors }: EnrolledFactors, handle: string): Promise<object | null> {
+    return this.#keys === undefined ? null : this.#keys.challenge(account, handle, factors);
+  }
+
   /**
-   * Tries a code at the factors of an account. The try is counted before the code is looked at, and again for
-   * the pending login that it belongs to; it is given back when it succeeds or cannot be decided.
+   * Tries a factor of an account. The try is counted before it is looked at, and again for the pending login that it
+   * belongs to; it is given back when it succeeds or cannot be decided.
    */
-  async verify(
-    account: Account,
-    { factors }: EnrolledFactors,
-    code: string,
-    handle?: string,
-  ): Promise<FactorVerdict> {
+  async verify(account: Account, offered: OfferedFactor, handle?: string): Promise<FactorVerdict> {
     const names = { identifier: '', account: account.id, address: undefined };
     const attempt = await this.#attempts.reserve(names, 'second factor');
     if (!attempt.granted) {
@@ -127,61 +103,125 @@ export class SecondFactors {
     }
     try {
       const tried = handle === undefined ? { last: false } : await this.pending.try(handle);
-      const matched = tried === null ? 'dead' : await this.#totp.accept(account, factors, code);
-      if (tried === null || matched === 'dead' || matched === 'unreadable') {
+      const found = tried === null ? 'unreadable' : await this.#try(account, offered, handle ?? '');
+      if (tried === null || found === 'unreadable') {
         await attempt.giveBack();
-        return { outcome: matched === 'unreadable' ? matched : 'dead' };
+        return { outcome: tried === null ? 'dead' : 'unreadable' };
       }
-      if (matched === 'accepted') {
+      if (typeof found === 'object') {
         await attempt.giveBack();
         const alive = handle === undefined || (await this.pending.close(handle));
-        return alive ? { outcome: 'verified', method: 'otp' } : { outcome: 'dead' };
+        const method = offered.kind === 'webauthn' ? 'hwk' : 'otp';
+        return alive ? { outcome: 'verified', factor: offered.kind, method, ...found } : { outcome: 'dead' };
       }
       const { account: lockedSeconds } = await attempt.fail();
-      const { last } = tried;
-      return {
-        outcome: 'refused',
-        reason: matched,
-        last,
-        lockedSeconds,
-      };
+      return { outcome: 'refused', factor: offered.kind, reason: found, last: tried.last, lockedSeconds };
     } catch (error) {
       // Undecided, so not a failure. If the store is gone this fails too, and the attempt ages out.
-      // Not waited for: the refusal must go out in time.
-      void attempt.giveBack().catch(() => {});
+      await attempt.giveBack().catch(() => {});
       throw error;
     }
   }
 
-  /**
-   * Starts to enrol an authenticator app. Nothing is asked for at logins until `confirmTotp`. Null when the
-   * account has a factor already. Replaces an enrolment that was started before.
-   *
-   * @param options - `label`: what the app shows beside the issuer, usually the user name.
-   */
-  async beginTotp(account: Account, options: { readonly label: string }): Promise<TotpEnrolment | null> {
-    const { label } = readOptions<{ readonly label: string }>('beginTotp', options, {
-      label: required(text),
+  /** An object when it was accepted, else why not. */
+  async #try(
+    account: Account,
+    offered: OfferedFactor,
+    handle: string,
+  ): Promise<{ codesLeft: number | null } | 'wrong' | 'replayed' | 'cloned' | 'unreadable'> {
+    if (offered.kind === 'webauthn') {
+      const outcome = (await this.#keys?.accept(account, handle, offered.response)) ?? 'wrong';
+      return outcome === 'accepted' ? { codesLeft: null } : outcome;
+    }
+    if (offered.kind === 'totp') {
+      const outcome = await this.#totp.accept(account, offered.code);
+      return outcome === 'accepted' ? { codesLeft: null } : outcome;
+    }
+    const code = canonicalBackupCode(offered.code);
+    if (code === null) return 'wrong';
+    return this.#book.change<{ codesLeft: number } | 'wrong'>(account, (factors) => {
+      const codes = factors.codes === null ? null : useBackupCode(factors.codes, account, code, this.#now());
+      if (codes === null) return { factors: null, answer: 'wrong' };
+      return { factors: { ...factors, codes }, answer: { codesLeft: codes.hashes.length } };
     });
-    return (await this.enrolled(account)).factors.length > 0 ? null : this.#totp.begin(account, label);
   }
 
-  /** Switches the authenticator on with a code of it. False for a wrong code and when none was started. */
-  async confirmTotp(account: Account, code: string): Promise<boolean> {
-    return this.#totp.confirm(account, code);
+  /** The account's factors, and how many emergency codes are left. */
+  async status(account: Account): Promise<{ factors: readonly FactorFacts[]; backupCodesLeft: number }> {
+    const { list, codes } = await this.#book.read(checked(account));
+    return { factors: list.map(factsOf), backupCodesLeft: codes?.hashes.length ?? 0 };
+  }
+
+  /** Starts to enrol an authenticator app. Nothing is asked for at logins until `confirmTotp`. */
+  async beginTotp(
+    account: Account,
+    options: { readonly label: string; readonly name?: string },
+  ): Promise<TotpEnrolment> {
+    const { label, name = 'Authenticator app' } = options;
+    return this.#totp.begin(checked(account), name, label);
+  }
+
+  /** Switches the authenticator on with a code of it. Null for a wrong code and when none was started. */
+  async confirmTotp(account: Account, code: string): Promise<AddedFactor | null> {
+    return typeof code === 'string' ? this.#totp.confirm(checked(account), code) : null;
+  }
+
+  /** Creation options for the browser; null where no `origin` is set. */
+  async beginSecurityKey(account: Account, options: { readonly userName: string }): Promise<object | null> {
+    return this.#keys === undefined ? null : this.#keys.beginRegistration(checked(account), options.userName);
+  }
+
+  /** Registers the key that answered. Null for an answer that proves nothing, `taken` for a key in use already. */
+  async confirmSecurityKey(
+    account: Account,
+    response: unknown,
+    name: string,
+  ): Promise<AddedFactor | 'taken' | null> {
+    return this.#keys === undefined ? null : this.#keys.confirmRegistration(checked(account), response, name);
+  }
+
+  /** Renames a factor. Answers whether the account has it. */
+  async rename(account: Account, id: string, name: string): Promise<boolean> {
+    return renameFactor(this.#book, checked(account), id, name);
+  }
+
+  /** Removes a factor; with the last one the emergency codes go. */
+  async remove(account: Account, id: string, leastLeft = 0): Promise<'removed' | 'not_found' | 'last_one'> {
+    const outcome = await removeFactor(this.#book, checked(account), id, leastLeft);
+    if (outcome === 'removed') await this.#keys?.release(account, id);
+    return outcome;
+  }
+
+  /** New emergency codes in place of all old ones; null when the account has no factor. Shown once. */
+  async regenerateBackupCodes(account: Account): Promise<readonly string[] | null> {
+    const { codes, set } = newBackupCodes(checked(account), this.#now());
+    return this.#book.change<readonly string[] | null>(account, ({ list }) =>
+      list.length === 0 ? { factors: null, answer: null } : { factors: { list, codes: set }, answer: codes },
+    );
   }
 
   /** Forgets the account's wrong factors. Answers whether there were any. */
   async unlock(account: Account): Promise<boolean> {
-    return this.#attempts.unlock([account.id], 'second factor');
+    return this.#attempts.unlock([checked(account).id], 'second factor');
   }
 
-  /** Removes every factor, for an account that lost them. Answers how many there were. */
-  async removeAll(account: Account): Promise<number> {
-    return ask(() => this.#store.removeFactors(accountKey(account.id)), isCount);
+  /** Removes every factor, for an account that lost them. Answers what there was. */
+  async removeAll(account: Account): Promise<readonly FactorFacts[]> {
+    const list = await this.#book.change<readonly Factor[]>(checked(account), (factors) => ({
+      factors: factors.list.length === 0 ? null : noFactors,
+      answer: factors.list,
+    }));
+    for (const { id, type } of list) if (type === 'webauthn') await this.#keys?.release(account, id);
+    return list.map(factsOf);
   }
 }
 
-function isOrigin(value: unknown): boolean {
-  return typeof value === 'string' && URL.canParse(value) && new URL(value).origin === value;
+function checked(account: Account): Account {
+  if (!isAccount(account))
+    throw new TypeError(`SecondFactors: account must have an id, not ${describe(account)}`);
+  return account;
+}
+
+function factsOf({ id, type, name, createdAt, lastUsedAt }: Factor): FactorFacts {
+  return { id, type, name, createdAt, lastUsedAt };
 }

@@ -10,10 +10,7 @@ export const storeDeadlineMs = 700;
  */
 export function ask<T>(call: () => Promise<T>, isReply: (reply: unknown) => boolean): Promise<T> {
   return new Promise((resolve, reject) => {
-    // One turn later: an answer that came in time may wait unread, because the process was busy until now.
-    const timeOut = (): NodeJS.Immediate =>
-      setImmediate(() => reject(new StoreUnavailable('no answer in time')));
-    const timer = setTimeout(timeOut, storeDeadlineMs);
+    const timer = setTimeout(() => reject(new StoreUnavailable('no answer in time')), storeDeadlineMs);
     const fail = (error: unknown): void => {
       clearTimeout(timer);
       // The error of a driver can hold the command with its arguments: only our own words go on.

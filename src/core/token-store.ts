@@ -6,9 +6,6 @@ import { isCount, own } from './store-call.js';
  */
 export const cutoffMs = 3_600_000;
 
-/** A time further ahead than this, in microseconds, shows that a clock was set back. */
-export const clockToleranceUs = 1_000_000;
-
 /** A token to be written. */
 export interface NewToken {
   /** Hash of the token: 64 hexadecimal digits. */

@@ -1,10 +1,14 @@
 import { randomUUID } from 'node:crypto';
 import { accountKey } from './access-tokens.js';
-import { isAccount, type Account } from './account.js';
-import { isEnrolmentOrNull, type FactorStore, type StoredFactor } from './factor-store.js';
+import type { Account } from './account.js';
+import { addFactor, type AddedFactor } from './factor-changes.js';
+import type { FactorBook } from './factor-book.js';
+import type { TotpFactor } from './factor-record.js';
+import { isTextOrNull, type ChallengeStore } from './factor-store.js';
+import { keyHash } from './key-hash.js';
 import type { KeyRing } from './key-ring.js';
-import { describe } from './options.js';
-import { ask, isBoolean, isNothing } from './store-call.js';
+import { parseRecord } from './record.js';
+import { ask, isNothing, own } from './store-call.js';
 import { isTotpCode, matchTotpStep, newTotpSecret, totpUri } from './totp.js';
 
 /** How long a shown secret waits for its first code, in milliseconds. */
@@ -18,70 +22,83 @@ export interface TotpEnrolment {
   readonly uri: string;
 }
 
+/** What became of a code: `unreadable` when no secret could be opened. */
+export type TotpOutcome = 'accepted' | 'wrong' | 'replayed' | 'unreadable';
+
 /** Authenticator apps of accounts: sealed at rest, confirmed before they count, each code good once. */
 export class TotpFactors {
   constructor(
-    readonly store: FactorStore,
+    readonly book: FactorBook,
+    readonly challenges: ChallengeStore,
     readonly keys: KeyRing,
     readonly issuer: string,
     readonly now: () => number,
   ) {}
 
-  async begin(account: Account, label: string): Promise<TotpEnrolment> {
-    const key = keyOf(account);
+  async begin(account: Account, name: string, label: string): Promise<TotpEnrolment> {
     const id = randomUUID();
     const secret = newTotpSecret();
-    const enrolment = { id, label, secret: this.keys.seal(secret, contextOf(account, id)) };
-    await ask(() => this.store.saveEnrolment(key, enrolment, enrolmentMs), isNothing);
+    const record = JSON.stringify({ id, name, secret: this.keys.seal(secret, contextOf(account, id)) });
+    await ask(() => this.challenges.saveChallenge(enrolmentKey(account), record, enrolmentMs), isNothing);
     return { secret, uri: totpUri(this.issuer, label, secret) };
   }
 
-  async confirm(account: Account, code: string): Promise<boolean> {
-    const key = keyOf(account);
-    const enrolment = await ask(() => this.store.readEnrolment(key), isEnrolmentOrNull);
-    if (enrolment === null || typeof code !== 'string' || !isTotpCode(code)) return false;
-    const { id, label, secret: sealed } = enrolment;
-    const secret = this.keys.open(sealed, contextOf(account, id));
-    const step = secret === null ? null : matchTotpStep(secret, code, this.now());
-    if (step === null) return false;
-    // The code that confirms is used up by it.
-    const factor = {
-      id,
-      type: 'totp',
-      label,
-      createdAt: this.now(),
-      secret: sealed,
-      lastStep: step,
-    } as const;
-    return ask(() => this.store.confirmEnrolment(key, factor), isBoolean);
+  /** Null for a wrong code, when none was started, and for the second of two that confirm one enrolment. */
+  async confirm(account: Account, code: string): Promise<AddedFactor | null> {
+    const key = enrolmentKey(account);
+    const started = await ask(() => this.challenges.readChallenge(key), isTextOrNull);
+    const factor = started === null ? null : this.#confirmed(account, started, code);
+    if (factor === null) return null;
+    const taken = await ask(() => this.challenges.takeChallenge(key), isTextOrNull);
+    return taken === started ? addFactor(this.book, account, factor, this.now()) : null;
   }
 
-  /** Offers a code to each authenticator. The store decides, by compare-and-set, whether its step is still unused. */
-  async accept(
-    account: Account,
-    factors: readonly StoredFactor[],
-    code: string,
-  ): Promise<'accepted' | 'wrong' | 'replayed' | 'unreadable'> {
-    const key = keyOf(account);
+  /** Adds an authenticator that its owner has already, from an app's former system. Null when there are too many. */
+  async import(account: Account, name: string, secret: string): Promise<AddedFactor | null> {
+    const id = randomUUID();
+    const sealed = this.keys.seal(secret, contextOf(account, id));
+    return addFactor(this.book, account, newTotp(id, name, sealed, null, this.now()), this.now());
+  }
+
+  /** Offers a code to each authenticator. Found and used up in one compare-and-set. */
+  async accept(account: Account, code: string): Promise<TotpOutcome> {
     const now = this.now();
-    let outcome: 'wrong' | 'replayed' | 'unreadable' = 'unreadable';
-    for (const { id, secret: sealed, lastStep } of factors) {
-      const secret = this.keys.open(sealed, contextOf(account, id));
-      if (secret !== null && outcome === 'unreadable') outcome = 'wrong';
-      const step = secret === null ? null : matchTotpStep(secret, code, now);
-      if (step === null) continue;
-      outcome = 'replayed';
-      if (lastStep !== null && step <= lastStep) continue;
-      // oxlint-disable-next-line no-await-in-loop -- a code is offered to one factor after the other
-      if (await ask(() => this.store.acceptStep(key, id, step), isBoolean)) return 'accepted';
-    }
-    return outcome;
+    return this.book.change<TotpOutcome>(account, (factors) => {
+      let answer: TotpOutcome = 'unreadable';
+      for (const factor of factors.list) {
+        if (factor.type !== 'totp') continue;
+        const secret = this.keys.open(factor.secret, contextOf(account, factor.id));
+        if (secret === null) continue;
+        const step = matchTotpStep(secret, code, now);
+        if (step !== null && step > (factor.lastStep ?? -1)) {
+          const used = { ...factor, lastStep: step, lastUsedAt: now };
+          const list = factors.list.map((one) => (one === factor ? used : one));
+          return { factors: { ...factors, list }, answer: 'accepted' };
+        }
+        if (step !== null) answer = 'replayed';
+        else if (answer === 'unreadable') answer = 'wrong';
+      }
+      return { factors: null, answer };
+    });
+  }
+
+  #confirmed(account: Account, started: string, code: string): TotpFactor | null {
+    const read = parseRecord(started);
+    const [id, name, sealed] = ['id', 'name', 'secret'].map((field) => own(read, field));
+    if (typeof id !== 'string' || typeof name !== 'string' || typeof sealed !== 'string') return null;
+    const secret = isTotpCode(code) ? this.keys.open(sealed, contextOf(account, id)) : null;
+    const step = secret === null ? null : matchTotpStep(secret, code, this.now());
+    // The code that confirms is used up by it.
+    return step === null ? null : newTotp(id, name, sealed, step, this.now());
   }
 }
 
-function keyOf(account: Account): string {
-  if (!isAccount(account)) throw new TypeError(`account must have an id, not ${describe(account)}`);
-  return accountKey(account.id);
+function newTotp(id: string, name: string, secret: string, lastStep: number | null, now: number): TotpFactor {
+  return { type: 'totp', id, name, createdAt: now, lastUsedAt: null, secret, lastStep };
+}
+
+function enrolmentKey(account: Account): string {
+  return keyHash('totp enrolment', accountKey(account.id));
 }
 
 /** A sealed secret opens only for the account and the factor that it was sealed for. */

@@ -13,11 +13,10 @@ export async function settleAttempt(
 ): Promise<void> {
   if (login.password === 'verified') return login.returned;
   if (login.password === 'open' && !answered401) return attempt.giveBack();
-  const whose = login.counted?.account;
-  const about = { subject: attempt.subject, ...(whose !== undefined && { account: whose }) };
+  const subject = attempt.subject;
   const { account, address } = await attempt.fail();
-  emitEvent(ctx, { name: 'login.failed', reason: 'wrong password', ...about });
-  if (account > 0) emitEvent(ctx, { name: 'account.locked', retryAfterSeconds: account, ...about });
+  emitEvent(ctx, { name: 'login.failed', reason: 'wrong password', subject });
+  if (account > 0) emitEvent(ctx, { name: 'account.locked', retryAfterSeconds: account, subject });
   if (address > 0) emitEvent(ctx, { name: 'address.locked', retryAfterSeconds: address });
 }
 

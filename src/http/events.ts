@@ -11,6 +11,12 @@ interface WithReason {
 interface Locked {
   readonly retryAfterSeconds: number;
 }
+interface Left {
+  readonly left: number;
+}
+interface OfFactor {
+  readonly factor: string;
+}
 /** The lockout's key of what was counted: the same for the same name, and no name. */
 interface OfSubject {
   readonly subject: string;
@@ -18,15 +24,22 @@ interface OfSubject {
 
 type Happening =
   | Named<'login.succeeded', OfAccount & { readonly methods: readonly string[]; readonly token: string }>
-  | Named<'login.failed', Partial<OfAccount & OfSubject> & WithReason>
+  | Named<'login.failed', Partial<OfSubject> & WithReason>
   | Named<'login.refused', WithReason>
-  | Named<'account.locked', Partial<OfAccount> & OfSubject & Locked>
+  | Named<'account.locked', OfSubject & Locked>
   | Named<'address.locked', Locked>
   | Named<'second_factor.requested', OfAccount>
   | Named<'second_factor.failed', OfAccount & WithReason>
   | Named<'second_factor.locked', OfAccount & Locked>
   | Named<'second_factor.unreadable', OfAccount & WithReason>
   | Named<'totp.replayed', OfAccount>
+  | Named<'backup_code.used', OfAccount & Left>
+  | Named<'backup_codes.depleted', OfAccount & Left>
+  | Named<'backup_codes.regenerated', OfAccount>
+  | Named<'security_key.cloned', OfAccount>
+  | Named<'factor.enrolled', OfAccount & OfFactor>
+  | Named<'factor.removed', OfAccount & OfFactor>
+  | Named<'factors.reset', OfAccount & { readonly actor: string; readonly count: number }>
   | Named<'pending_login.exhausted', OfAccount>
   | Named<'token.issued', OfAccount & { readonly token: string; readonly scope: string }>
   | Named<'token.revoked', OfAccount & { readonly token: string }>
@@ -44,21 +57,13 @@ type Happening =
  */
 export type AuthEvent = Happening & { readonly time: number; readonly ip: string };
 
-/**
- * A listener that throws or rejects is the app's error: it answers no login otherwise, keeps the event from no
- * other listener and, where it is asynchronous, does not end the process as an unhandled rejection.
- */
+/** A listener that throws is the app's error, never a reason to answer a login otherwise. */
 export function emitEvent(ctx: AuthContext, happening: Happening): void {
   const event: AuthEvent = { ...happening, time: Date.now(), ip: clientAddress(ctx) };
-  const report = (error: unknown): void => {
+  try {
+    ctx.app.emit('auth', event);
+  } catch (error) {
     ctx.app.emit('error', error, ctx);
-  };
-  for (const listener of ctx.app.rawListeners('auth')) {
-    try {
-      Promise.resolve(listener.call(ctx.app, event)).catch(report);
-    } catch (error) {
-      report(error);
-    }
   }
 }
 

@@ -78,7 +78,6 @@ export function lockout(attempts: Lockout, options: LockoutMiddlewareOptions = {
 
     login.count({
       identifier,
-      account: typeof account === 'string' ? account : undefined,
       subject: attempt.subject,
       startedAt: attempt.time,
       giveBack: attempt.giveBack,

@@ -12,7 +12,6 @@ interface Entry<V> {
 export class BoundedMap<V> {
   readonly #entries = new Map<string, Entry<V>>();
   #sweepAt = 0;
-  #latest = 0;
 
   /** @param forget - Told of every value that leaves: what else knows of it must forget it too. */
   constructor(
@@ -22,10 +21,9 @@ export class BoundedMap<V> {
   ) {}
 
   get(key: string): V | undefined {
-    const now = this.#time();
     const entry = this.#entries.get(key);
     if (entry === undefined) return undefined;
-    if (entry.expiresAt > now) return entry.value;
+    if (entry.expiresAt > this.now()) return entry.value;
     this.#drop(key, entry);
     return undefined;
   }
@@ -39,7 +37,7 @@ export class BoundedMap<V> {
   /** @param lifetimeMs - Infinity for a durable record. */
   set(key: string, value: V, lifetimeMs: number): void {
     this.makeRoom([key]);
-    this.#entries.set(key, { value, expiresAt: this.#time() + lifetimeMs });
+    this.#entries.set(key, { value, expiresAt: this.now() + lifetimeMs });
   }
 
   delete(key: string): boolean {
@@ -47,16 +45,6 @@ export class BoundedMap<V> {
     const entry = this.#entries.get(key);
     if (entry !== undefined) this.#drop(key, entry);
     return true;
-  }
-
-  /** What had ended goes before a clock that was set back counts: it must not come back with the time. */
-  #time(): number {
-    const now = this.now();
-    if (now < this.#latest) {
-      for (const [key, entry] of this.#entries) if (entry.expiresAt <= this.#latest) this.#drop(key, entry);
-    }
-    this.#latest = now;
-    return now;
   }
 
   #drop(key: string, { value }: Entry<V>): void {

@@ -1,6 +1,12 @@
 import { attemptStatus, decideAttempt, lockAttempt } from '../core/attempt-rule.js';
 import type { AttemptStore, AttemptSubject } from '../core/attempt-store.js';
-import { keepMs, noAttempts, withoutAttempt, withoutFuture, type Attempts } from '../core/attempt-window.js';
+import {
+  longestOf,
+  noAttempts,
+  withoutAttempt,
+  withoutFuture,
+  type Attempts,
+} from '../core/attempt-window.js';
 import { BoundedMap } from './bounded-map.js';
 import type { MemoryClock } from './memory-clock.js';
 
@@ -18,7 +24,7 @@ export function memoryAttempts(clock: MemoryClock, maxEntries: number): AttemptS
   function save({ key, limits }: AttemptSubject, { stamps, lockedBy }: Attempts): void {
     const newest = stamps.at(-1);
     if (newest === undefined) states.delete(key);
-    else states.set(key, { stamps, lockedBy }, newest + keepMs(limits) - clock.ms());
+    else states.set(key, { stamps, lockedBy }, newest + longestOf(limits, 'lockMs') - clock.ms());
   }
 
   return {

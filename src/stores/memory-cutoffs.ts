@@ -1,4 +1,4 @@
-import { clockToleranceUs, cutoffMs } from '../core/token-store.js';
+import { cutoffMs } from '../core/token-store.js';
 import { BoundedMap } from './bounded-map.js';
 import type { MemoryClock } from './memory-clock.js';
 
@@ -12,13 +12,6 @@ export function memoryCutoffs(clock: MemoryClock, maxEntries: number): Cutoffs {
   const times = new BoundedMap<number>(clock.ms, maxEntries);
   return {
     cutOff: (account) => times.set(account, clock.us(), cutoffMs),
-    isCutOff: (account, startedAt) => {
-      const now = clock.us();
-      const kept = times.get(account) ?? -1;
-      // Times from the future: the clock was set back, see the Redis store's cutoffLua.
-      const isAhead = kept > now + clockToleranceUs;
-      if (isAhead) times.set(account, now, cutoffMs);
-      return startedAt <= (isAhead ? now : kept) || startedAt > now + clockToleranceUs;
-    },
+    isCutOff: (account, startedAt) => startedAt <= (times.get(account) ?? -1),
   };
 }

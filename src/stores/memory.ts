@@ -1,17 +1,17 @@
 import type { AttemptStore } from '../core/attempt-store.js';
-import type { FactorStore } from '../core/factor-store.js';
+import type { ChallengeStore, FactorStore } from '../core/factor-store.js';
 import { callback, integer, readOptions } from '../core/options.js';
 import type { PendingLoginStore } from '../core/pending-store.js';
 import type { TokenStore } from '../core/token-store.js';
 import { memoryAttempts } from './memory-attempts.js';
 import { memoryClock } from './memory-clock.js';
 import { memoryCutoffs } from './memory-cutoffs.js';
-import { memoryFactors } from './memory-factors.js';
+import { memoryChallenges, memoryFactors } from './memory-factors.js';
 import { memoryPending } from './memory-pending.js';
 import { memoryTokens } from './memory-tokens.js';
 
 /** Every port that the core declares. */
-export type Store = AttemptStore & TokenStore & PendingLoginStore & FactorStore;
+export type Store = AttemptStore & TokenStore & PendingLoginStore & FactorStore & ChallengeStore;
 
 export interface MemoryStoreOptions {
   /**
@@ -49,6 +49,7 @@ export function memoryStore(options: MemoryStoreOptions = {}): Store {
     ...memoryTokens(clock, maxEntries, cutoffs),
     ...memoryPending(clock, maxEntries, cutoffs),
     ...memoryFactors(clock, maxEntries),
+    ...memoryChallenges(clock, maxEntries),
     weaknesses: () => (inProduction ? [weakness] : []),
   };
 }

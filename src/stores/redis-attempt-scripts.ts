@@ -1,5 +1,5 @@
 import type { AttemptSubject } from '../core/attempt-store.js';
-import { keepMs, longestCheckMs, longestOf, type AttemptLimit } from '../core/attempt-window.js';
+import { longestCheckMs, longestOf, type AttemptLimit } from '../core/attempt-window.js';
 import { Script } from './redis-connection.js';
 
 //   | stamp | stamp | … | newest |                      never locked: 4 bytes each, length % 4 == 0
@@ -71,7 +71,6 @@ for i = 1, #KEYS do
   local v, n, p, gone = V[i], N[i], P[i], 0
   while gone < n and A[i] + back(at(v, n), at(v, gone + 1)) >= p.memory do gone = gone + 1 end
   v = string.sub(v, gone * 4 + 1) .. stamp
-  if L[i] ~= '' and back(now, at(L[i], 1)) > p.ttl then L[i] = '' end
   save(KEYS[i], v, L[i], 'PX', p.ttl)
   if closed(v, n - gone + 1, 0, p) > 0 then full = 1 end
 end
@@ -132,7 +131,7 @@ function tableOf(limits: readonly AttemptLimit[]): string {
   const known = tables.get(limits);
   if (known !== undefined) return known;
   const numbers = limits.flatMap(({ failures, withinMs, lockMs }) => [failures, withinMs, lockMs]);
-  const table = `{${numbers.join(',')},ttl=${keepMs(limits)},memory=${longestOf(limits, 'withinMs')}}`;
+  const table = `{${numbers.join(',')},ttl=${longestOf(limits, 'lockMs')},memory=${longestOf(limits, 'withinMs')}}`;
   tables.set(limits, table);
   return table;
 }

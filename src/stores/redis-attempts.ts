@@ -2,7 +2,7 @@ import type { AttemptDecision, AttemptStore, AttemptSubject } from '../core/atte
 import { StoreUnavailable } from '../core/errors.js';
 import { isCount } from '../core/store-call.js';
 import { attemptScripts } from './redis-attempt-scripts.js';
-import { isOne, type RedisConnection } from './redis-connection.js';
+import type { RedisConnection } from './redis-connection.js';
 import type { EvictionWatch } from './redis-eviction.js';
 
 type Step = keyof typeof attemptScripts;
@@ -55,7 +55,7 @@ export function redisAttempts(connection: RedisConnection, eviction: EvictionWat
       return { closedForMs, busy: busy === 1, lockedAt, counts: within };
     },
     async clearAttempts({ key }) {
-      return isOne(await connection.send('DEL', connection.key('lockout', key)));
+      return (await connection.send('DEL', connection.key('lockout', key))) === 1;
     },
   };
 }

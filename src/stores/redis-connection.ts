@@ -84,13 +84,8 @@ export class RedisConnection {
 
   /** Sends one command once. Rejects with StoreUnavailable in fixed words. */
   async send(command: string, ...args: (string | number)[]): Promise<unknown> {
-    if (this.#client.status === 'ready') this.#gather();
-    return this.sendNow(command, ...args);
-  }
-
-  /** The same, for a command that stands for many: it does not wait for others of this turn. */
-  async sendNow(command: string, ...args: (string | number)[]): Promise<unknown> {
     if (this.#client.status !== 'ready') await this.#untilReady();
+    this.#gather();
     try {
       return await this.#client.call(command, ...args);
     } catch (error) {
@@ -153,12 +148,6 @@ export class RedisConnection {
       this.#client.once('ready', ready);
     });
   }
-}
-
-/** Whether something was there, from a reply that can only be 0 or 1. */
-export function isOne(reply: unknown): boolean {
-  if (reply !== 0 && reply !== 1) throw new StoreUnavailable('an answer that makes no sense');
-  return reply === 1;
 }
 
 /** The code that Redis puts first, never the text behind it: that can hold keys, script source and names. */

@@ -1,8 +1,7 @@
 import type { PendingLoginStore } from '../core/pending-store.js';
 import { isCount } from '../core/store-call.js';
 import { StoreUnavailable } from '../core/errors.js';
-import { isOne, Script, type RedisConnection } from './redis-connection.js';
-import { cutoffLua } from './redis-cutoff.js';
+import { Script, type RedisConnection } from './redis-connection.js';
 
 // The pending logins of an account are one hash, field by handle: "<started> <ends> <tries> <record>". The
 // account's cut-off lies in the same slot, so one script sees both.
@@ -10,13 +9,13 @@ const prelude = `
 local T = redis.call('TIME')
 local us = T[1] * 1000000 + T[2]
 local now = math.floor(us / 1000)
-${cutoffLua}
+local cut = tonumber(redis.call('GET', KEYS[2]) or '-1')
 local function parse(v) return string.match(v, '^(%d+) (%d+) (%d+) (.*)$') end
 local function find(handle)
   local v = redis.call('HGET', KEYS[1], handle)
   if not v then return nil end
   local started, ends, tries, record = parse(v)
-  if not started or tonumber(ends) <= now or isVoid(started) then return nil end
+  if not started or tonumber(ends) <= now or tonumber(started) <= cut then return nil end
   return started, ends, tonumber(tries), record
 end
 `;
@@ -24,11 +23,11 @@ end
 const open = new Script(`${prelude}
 local handle, started, lifetime, most, record = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5]
 if started == '' then started = string.format('%.0f', us) end
-if isVoid(started) then return 1 end
+if tonumber(started) <= cut then return 1 end
 local all, live = redis.call('HGETALL', KEYS[1]), {}
 for i = 1, #all, 2 do
   local began, ends = parse(all[i + 1])
-  if ends and tonumber(ends) > now and not isVoid(began) then live[#live + 1] = {all[i], tonumber(ends)}
+  if ends and tonumber(ends) > now and tonumber(began) > cut then live[#live + 1] = {all[i], tonumber(ends)}
   else redis.call('HDEL', KEYS[1], all[i]) end
 end
 table.sort(live, function(a, b) return a[2] < b[2] end)
@@ -81,7 +80,9 @@ export function redisPending(connection: RedisConnection): PendingLoginStore {
       return tries === 0 ? null : tries;
     },
     async closePendingLogin(account, handle) {
-      return isOne(await run(close, account, handle));
+      const closed = await run(close, account, handle);
+      if (closed !== 0 && closed !== 1) throw nonsense();
+      return closed === 1;
     },
   };
 }

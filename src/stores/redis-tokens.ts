@@ -2,21 +2,18 @@ import { StoreUnavailable } from '../core/errors.js';
 import { longestTokenSeconds } from '../core/access-tokens.js';
 import { isCount } from '../core/store-call.js';
 import { cutoffMs, type StoredToken, type TokenStore } from '../core/token-store.js';
-import { isOne, Script, type RedisConnection } from './redis-connection.js';
-import { cutoffLua } from './redis-cutoff.js';
-import { redisReads } from './redis-reads.js';
+import { Script, type RedisConnection } from './redis-connection.js';
 
 // A token is one string, "<created> <expires> <record>", that Redis itself ends. The account's index is a sorted
 // set of token hashes by their end, and its cut-off the time of the last revocation of all: both in one slot.
 const clock = `
 local T = redis.call('TIME')
-local us = T[1] * 1000000 + T[2]
-local created = math.floor(us / 1000)
+local created = T[1] * 1000 + math.floor(T[2] / 1000)
 local expires = created + ARGV[2]
 `;
 const register = `
-${cutoffLua}
-if ARGV[3] ~= '' and isVoid(ARGV[3]) then return {} end
+local cut = redis.call('GET', KEYS[2])
+if cut and ARGV[3] ~= '' and tonumber(ARGV[3]) <= tonumber(cut) then return {} end
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', string.format('%.0f', created))
 local over = redis.call('ZCARD', KEYS[1]) - ARGV[5]
 local gone = over < 0 and {} or redis.call('ZRANGE', KEYS[1], 0, over)
@@ -43,7 +40,6 @@ return redis.call('ZRANGE', KEYS[1], 0, -1)
 const unlinkBatch = 500;
 
 export function redisTokens(connection: RedisConnection): TokenStore {
-  const read = redisReads(connection);
   const tokenKey = (key: string): string => connection.key('token', key);
   const placesOf = (account: string): [index: string, cutoff: string] => [
     connection.key('tokens', account),
@@ -85,12 +81,12 @@ export function redisTokens(connection: RedisConnection): TokenStore {
     },
 
     async readToken(key) {
-      const value = await read(tokenKey(key));
+      const value = await connection.send('GET', tokenKey(key));
       return value === null ? null : parseToken(key, value);
     },
 
     async revokeToken(key) {
-      return isOne(await unlink([key]));
+      return (await unlink([key])) === 1;
     },
 
     async revokeTokens(account, except) {
@@ -105,7 +101,9 @@ export function redisTokens(connection: RedisConnection): TokenStore {
 
     async listTokens(account) {
       const keys = keysOf(await connection.send('ZRANGE', placesOf(account)[0], 0, -1));
-      const values = await Promise.all(keys.map(async (key) => ({ key, value: await read(tokenKey(key)) })));
+      const values = await Promise.all(
+        keys.map(async (key) => ({ key, value: await connection.send('GET', tokenKey(key)) })),
+      );
       return values.flatMap(({ key, value }) => (value === null ? [] : [parseToken(key, value)]));
     },
   };
@@ -131,7 +129,8 @@ function keysOf(reply: unknown): string[] {
   throw new StoreUnavailable('an answer that makes no sense');
 }
 
-function parseToken(key: string, text: string): StoredToken {
+function parseToken(key: string, value: unknown): StoredToken {
+  const text = typeof value === 'string' ? value : '';
   const first = text.indexOf(' ');
   const second = text.indexOf(' ', first + 1);
   const createdAt = Number(text.slice(0, first));

@@ -135,9 +135,9 @@ export async function loginBench(redis: RedisServer): Promise<Figure[]> {
       peer: () => logIns(other, 300),
     });
     const alone = await argon2Alone();
-    const slow = await interleave(5, {
-      ours: async () => withAllCpu(await logIns(hashed, 3000)),
-      argon2: async () => withAllCpu(await measure(() => alone(3000), ownCpuMicros)),
+    const slow = await interleave(rounds, {
+      ours: async () => withAllCpu(await logIns(hashed, 750)),
+      argon2: async () => withAllCpu(await measure(() => alone(750), ownCpuMicros)),
     });
     const trips = {
       ours: await tripsOf(redis, (url) => chain(url, stub)),

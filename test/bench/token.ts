@@ -135,8 +135,8 @@ export async function tokenBench(redis: RedisServer): Promise<Figure[]> {
     const bare = { name: 'bare Koa', readings: readings.bare };
     const router = { name: '@koa/router', readings: readings.router };
     const rows = (unit: string, key: string, goal?: Goal): Figure[] => [
-      figure(`strict, one Redis read, ${unit}`, key, readings.strict, bare, goal),
-      figure('strict, one Redis read behind @koa/router', key, readings.strictRouted, router),
+      figure(`one Redis GET, ${unit}`, key, readings.strict, bare, goal),
+      figure('one Redis GET behind @koa/router', key, readings.strictRouted, router),
       figure('@koa/router alone', key, readings.router, bare),
       figure('koa-session on Redis', key, readings.koaSession, bare),
       figure('koa-jwt HS256', key, readings.koaJwt, bare),
@@ -145,7 +145,7 @@ export async function tokenBench(redis: RedisServer): Promise<Figure[]> {
     return [
       ...rows('requests/s', 'perSecond', { of: 'ratio', atLeast: 0.6 }),
       ...rows('requests/s of Node CPU', 'perCpuSecond'),
-      figure('strict, one Redis read, Redis CPU us/request', 'redisMicros', readings.strict, {
+      figure('one Redis GET, Redis CPU us/request', 'redisMicros', readings.strict, {
         name: 'koa-session',
         readings: readings.koaSession,
       }),

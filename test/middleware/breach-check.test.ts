@@ -97,7 +97,9 @@ describe('breachCheck lets through', () => {
     const rig = mount({ whenUnavailable: 'allow' });
     upstream.reply(text('', 503));
     await rig.send({ password }).expect(200, 'saved');
-    expect(rig.events).toEqual([expect.objectContaining({ name: 'breach.skipped', reason: 'hibp_api' })]);
+    expect(rig.events).toEqual([
+      expect.objectContaining({ name: 'breach.skipped', reason: 'hibp_api' }),
+    ]);
   });
 
   it('a password from wherever readPassword finds it', async () => {
@@ -240,7 +242,9 @@ describe('breachCheck tells', () => {
     const sources = [answering('one', 'unavailable'), answering('two', 0), answering('three', 'unavailable')];
     const rig = mount({ sources, whenUnavailable: 'allow' });
     await rig.send({ password }).expect(200);
-    expect(rig.events).toEqual([expect.objectContaining({ name: 'breach.skipped', reason: 'one, three' })]);
+    expect(rig.events).toEqual([
+      expect.objectContaining({ name: 'breach.skipped', reason: 'one, three' }),
+    ]);
   });
 
   it('its own name', () => {

@@ -279,13 +279,7 @@ describe('issueToken refuses', () => {
           login.resume({ ...facts, account: alice, startedAt }, Date.now());
           login.passLockout();
         } else {
-          login.count({
-            identifier: 'alice',
-            account: undefined,
-            subject: 'x',
-            startedAt,
-            giveBack: async () => {},
-          });
+          login.count({ identifier: 'alice', subject: 'x', startedAt, giveBack: async () => {} });
           passwordVerified(ctx, alice);
         }
         login.passFactor('otp');
@@ -303,7 +297,7 @@ describe('issueToken refuses', () => {
   it('where the attempt could not be given back: no token before it is', async () => {
     const rig = mount({
       before: (ctx) => {
-        const counted = { identifier: 'alice', account: undefined, subject: 'x', startedAt: 1 };
+        const counted = { identifier: 'alice', subject: 'x', startedAt: 1 };
         loginOf(ctx).count({ ...counted, giveBack: () => Promise.reject(new StoreUnavailable('gone')) });
         passwordVerified(ctx, alice);
         loginOf(ctx).passFactor();
@@ -364,8 +358,8 @@ describe('issueToken tells', () => {
 describe('issueToken rejects bad options', () => {
   const { tokens } = mount();
   it.each<[unknown, unknown, string]>([
-    [undefined, {}, 'issueToken: the first argument must be made by new AccessTokens(), not undefined'],
-    [memoryStore(), {}, 'issueToken: the first argument must be made by new AccessTokens(), not an object'],
+    [undefined, {}, 'issueToken: the first argument must be a AccessTokens, not undefined'],
+    [memoryStore(), {}, 'issueToken: the first argument must be a AccessTokens, not an object'],
     [
       tokens,
       { ttl: 60 },

@@ -643,10 +643,10 @@ describe('lockout tells', () => {
 describe('lockout rejects bad options', () => {
   const attempts = new Lockout({ store: memoryStore() });
   it.each<[unknown, unknown, string]>([
-    [undefined, {}, 'lockout: the first argument must be made by new Lockout(), not undefined'],
-    [{}, {}, 'lockout: the first argument must be made by new Lockout(), not an object'],
-    [memoryStore(), {}, 'lockout: the first argument must be made by new Lockout(), not an object'],
-    [Lockout, {}, 'lockout: the first argument must be made by new Lockout(), not a function'],
+    [undefined, {}, 'lockout: the first argument must be a Lockout, not undefined'],
+    [{}, {}, 'lockout: the first argument must be a Lockout, not an object'],
+    [memoryStore(), {}, 'lockout: the first argument must be a Lockout, not an object'],
+    [Lockout, {}, 'lockout: the first argument must be a Lockout, not a function'],
     [
       attempts,
       { readUserName: () => '' },

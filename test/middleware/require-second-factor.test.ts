@@ -352,7 +352,7 @@ describe('requireSecondFactor refuses', () => {
   it('where the attempt of the password could not be given back', async () => {
     const rig = mount({
       before: (ctx, next) => {
-        const counted = { identifier: 'alice', account: undefined, subject: 'x', startedAt: 1 };
+        const counted = { identifier: 'alice', subject: 'x', startedAt: 1 };
         loginOf(ctx).count({ ...counted, giveBack: () => Promise.reject(new RangeError('a bug')) });
         passwordVerified(ctx, alice);
         return next();
@@ -439,12 +439,8 @@ describe('requireSecondFactor tells', () => {
 describe('requireSecondFactor rejects bad options', () => {
   const { factors } = mount();
   it.each<[unknown, unknown, string]>([
-    [
-      undefined,
-      {},
-      'requireSecondFactor: the first argument must be made by new SecondFactors(), not undefined',
-    ],
-    [{}, {}, 'requireSecondFactor: the first argument must be made by new SecondFactors(), not an object'],
+    [undefined, {}, 'requireSecondFactor: the first argument must be a SecondFactors, not undefined'],
+    [{}, {}, 'requireSecondFactor: the first argument must be a SecondFactors, not an object'],
     [
       factors,
       { readCode: () => '' },

@@ -349,8 +349,8 @@ describe('requireToken tells', () => {
 describe('requireToken rejects bad options', () => {
   const { tokens } = mount();
   it.each<[unknown, unknown, string]>([
-    [undefined, {}, 'requireToken: the first argument must be made by new AccessTokens(), not undefined'],
-    [{}, {}, 'requireToken: the first argument must be made by new AccessTokens(), not an object'],
+    [undefined, {}, 'requireToken: the first argument must be a AccessTokens, not undefined'],
+    [{}, {}, 'requireToken: the first argument must be a AccessTokens, not an object'],
     [tokens, { scopes: 'read' }, 'requireToken: unknown option "scopes"; it takes scope, findAccount'],
     [
       tokens,

@@ -318,8 +318,8 @@ describe('resumeLogin tells', () => {
 describe('resumeLogin rejects bad options', () => {
   const { factors } = mount();
   it.each<[unknown, unknown, string]>([
-    [undefined, {}, 'resumeLogin: the first argument must be made by new SecondFactors(), not undefined'],
-    [memoryStore(), {}, 'resumeLogin: the first argument must be made by new SecondFactors(), not an object'],
+    [undefined, {}, 'resumeLogin: the first argument must be a SecondFactors, not undefined'],
+    [memoryStore(), {}, 'resumeLogin: the first argument must be a SecondFactors, not an object'],
     [
       factors,
       { readHandle: () => '' },

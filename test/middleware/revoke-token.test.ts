@@ -173,8 +173,8 @@ describe('revokeToken tells', () => {
 describe('revokeToken rejects bad options', () => {
   const { tokens } = mount();
   it.each<[unknown, unknown, string]>([
-    [undefined, {}, 'revokeToken: the first argument must be made by new AccessTokens(), not undefined'],
-    [memoryStore(), {}, 'revokeToken: the first argument must be made by new AccessTokens(), not an object'],
+    [undefined, {}, 'revokeToken: the first argument must be a AccessTokens, not undefined'],
+    [memoryStore(), {}, 'revokeToken: the first argument must be a AccessTokens, not an object'],
     [tokens, { everything: true }, 'revokeToken: unknown option "everything"; it takes all'],
     [tokens, { all: 'yes' }, 'revokeToken: option all must be true or false, not "yes"'],
     [tokens, { all: null }, 'revokeToken: option all must be true or false, not null'],

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { Redis } from 'ioredis';
 import { generateSync } from 'otplib/functional';
-import { isCounts, isStatusFor } from '../../src/core/attempt-store.js';
+import { isCounts, isStatus } from '../../src/core/attempt-store.js';
 import { isEnrolmentOrNull } from '../../src/core/factor-store.js';
 import { Login } from '../../src/core/login.js';
 import {
@@ -176,16 +176,6 @@ describe('a Redis that is frozen', () => {
     expect((await rig.login('bob', 'right')).status).toBe(200);
   });
 
-  it('is given up for a new connection after a second of silence', async () => {
-    const rig = await mount();
-    rig.proxy.switchTo('blackhole');
-    expectUnavailable(await rig.login('alice', 'right'), rig.took());
-    const start = performance.now();
-    while (rig.proxy.commands.at(-1)?.connection === 1 && performance.now() - start < 2000) await sleep(10);
-    expect(rig.proxy.commands.at(-1)?.connection).toBeGreaterThan(1);
-    expect(counting(rig.proxy)).toBe(1);
-  });
-
   it('refuses a login that is under way (RED-02)', async () => {
     const rig = await mount({
       verify: ({ identifier, password }) => {
@@ -292,8 +282,6 @@ describe('a Redis that takes no writes', () => {
     try {
       for (let i = 0; i < 3; i += 1) expectUnavailable(await rig.login('alice', 'right'), rig.took());
       expect(rig.told.evaluated).toBe(evaluated);
-      // After a failover the master is elsewhere: the connection to this one is given up.
-      expect(rig.proxy.commands.at(-1)?.connection).toBeGreaterThan(1);
     } finally {
       await direct.replicaof('NO', 'ONE');
     }
@@ -389,7 +377,7 @@ describe('an answer that is none', () => {
 
   it.each(Object.entries(replies))(
     '%s in place of any reply lets no login through (RED-09)',
-    async (what, reply) => {
+    async (_what, reply) => {
       const rig = await mount();
       const token = String((await rig.login('bob', 'right')).body['access_token']);
       const { evaluated } = rig.told;
@@ -398,7 +386,7 @@ describe('an answer that is none', () => {
       expectUnavailable(await rig.login('alice', 'right'), rig.took());
       expect(rig.told.evaluated).toBe(evaluated);
       expect(counting(rig.proxy)).toBe(1);
-      expect((await rig.send('/reports', { token })).status).toBe(what === '[nil]' ? 401 : 503);
+      expect((await rig.send('/reports', { token })).status).toBe(reply === nil ? 401 : 503);
       expect(rig.told.errors).toEqual([]);
     },
   );
@@ -439,7 +427,7 @@ describe('an answer that is none', () => {
     lockAttempts: [(store) => store.lockAttempts([subject], [1]), isCounts(1), { '[1]': [1] }],
     readAttempts: [
       (store) => store.readAttempts(subject),
-      isStatusFor(1),
+      isStatus,
       {
         'an answer of 2': { closedForMs: 2, busy: false, lockedAt: 3, counts: [0] },
         'a flag of 2': { closedForMs: 1, busy: false, lockedAt: 3, counts: [2] },
@@ -448,7 +436,7 @@ describe('an answer that is none', () => {
     ],
     clearAttempts: [(store) => store.clearAttempts(subject), isAny, { '0': false, '1': true }],
     issueToken: [(store) => store.issueToken(token), isAny, { '[]': null }],
-    readToken: [(store) => store.readToken(hash), isAny, { '[nil]': null }],
+    readToken: [(store) => store.readToken(hash), isAny, { nil: null }],
     revokeToken: [(store) => store.revokeToken(hash), isAny, { '0': false, '1': true }],
     revokeTokens: [(store) => store.revokeTokens(hash), isAny, { '[]': 0 }],
     listTokens: [(store) => store.listTokens(hash), isAny, { '[]': [] }],
@@ -560,8 +548,7 @@ describe('a slow or broken line', () => {
     const tokens = new AccessTokens({ store });
     await tokens.check(token);
     const checked = tokens.check(token);
-    // The reads of one turn go out together at its end.
-    await new Promise((resolve) => setImmediate(resolve));
+    await Promise.resolve();
     const start = performance.now();
     while (performance.now() - start < 800);
     expect(await checked).toMatchObject({ account: { id: 'alice' } });

@@ -1,0 +1,123 @@
+import { accountKey } from './access-tokens.js';
+import type { Account } from './account.js';
+import type { FactorBook } from './factor-book.js';
+import { addFactor, type AddedFactor } from './factor-changes.js';
+import type { Factors, SecurityKeyFactor } from './factor-record.js';
+import { isTextOrNull, type ChallengeStore, type FactorStore } from './factor-store.js';
+import { keyHash } from './key-hash.js';
+import { ask, isBoolean, isNothing } from './store-call.js';
+import {
+  authenticationOptions,
+  registrationOptions,
+  verifyAuthentication,
+  verifyRegistration,
+  type RelyingParty,
+} from './webauthn.js';
+
+/** How long a ceremony may take, in milliseconds. */
+const ceremonyMs = 300_000;
+
+/** What became of an assertion: `cloned` has a valid signature and a counter that went back. */
+export type AssertionOutcome = 'accepted' | 'wrong' | 'cloned';
+
+/** FIDO security keys of accounts: each challenge good once, each credential one account's. */
+export class SecurityKeys {
+  constructor(
+    readonly book: FactorBook,
+    readonly credentials: FactorStore,
+    readonly challenges: ChallengeStore,
+    readonly party: RelyingParty,
+    readonly now: () => number,
+  ) {}
+
+  /** `PublicKeyCredentialCreationOptionsJSON` for the browser; replaces a registration that was started before. */
+  async beginRegistration(account: Account, userName: string): Promise<object> {
+    const existing = keysOf(await this.book.read(account));
+    const options = await registrationOptions(this.party, {
+      userId: userHandleOf(account),
+      userName,
+      existing,
+    });
+    await this.#save(registrationKey(account), options.challenge);
+    return options;
+  }
+
+  /** Null for an answer that proves nothing; `taken` for a key that is registered already. */
+  async confirmRegistration(
+    account: Account,
+    response: unknown,
+    name: string,
+  ): Promise<AddedFactor | 'taken' | null> {
+    const challenge = await this.#take(registrationKey(account));
+    const key = challenge === null ? null : await verifyRegistration(this.party, response, challenge);
+    if (key === null) return null;
+    const credential = keyHash('credential', key.id);
+    const claim = (): Promise<boolean> =>
+      this.credentials.claimCredential(credential, accountKey(account.id));
+    if (!(await ask(claim, isBoolean))) return 'taken';
+    const factor = { ...key, name, createdAt: this.now(), lastUsedAt: null };
+    return (await addFactor(this.book, account, factor, this.now())) ?? 'taken';
+  }
+
+  /** `PublicKeyCredentialRequestOptionsJSON` for one step of one login; null when the account has no key. */
+  async challenge(account: Account, step: string, factors: Factors): Promise<object | null> {
+    const keys = keysOf(factors);
+    if (keys.length === 0) return null;
+    const options = await authenticationOptions(this.party, keys);
+    await this.#save(assertionKey(account, step), options.challenge);
+    return options;
+  }
+
+  /** Checks the answer to the challenge of that step, which it uses up whatever comes of it. */
+  async accept(account: Account, step: string, response: unknown): Promise<AssertionOutcome> {
+    const challenge = await this.#take(assertionKey(account, step));
+    if (challenge === null) return 'wrong';
+    const keys = keysOf(await this.book.read(account));
+    const verdict = await verifyAuthentication(this.party, response, challenge, keys, userHandleOf(account));
+    if (verdict.outcome !== 'verified') return verdict.outcome === 'cloned' ? 'cloned' : 'wrong';
+    const { counter, backedUp } = verdict;
+    return this.book.change<AssertionOutcome>(account, (factors) => {
+      const key = keysOf(factors).find(({ id }) => id === verdict.key);
+      if (key === undefined) return { factors: null, answer: 'wrong' };
+      // Compared again with what is stored now: of two answers with one counter, one is a copy.
+      const isAhead = counter > key.counter || (counter === 0 && key.counter === 0);
+      if (!isAhead) return { factors: null, answer: 'cloned' };
+      const used = { ...key, counter, backedUp, lastUsedAt: this.now() };
+      return {
+        factors: { ...factors, list: factors.list.map((one) => (one.id === key.id ? used : one)) },
+        answer: 'accepted',
+      };
+    });
+  }
+
+  /** Lets a removed key be registered again, by whomever. */
+  async release(account: Account, id: string): Promise<void> {
+    const credential = keyHash('credential', id);
+    await ask(() => this.credentials.releaseCredential(credential, accountKey(account.id)), isNothing);
+  }
+
+  async #save(key: string, challenge: string): Promise<void> {
+    await ask(() => this.challenges.saveChallenge(key, challenge, ceremonyMs), isNothing);
+  }
+
+  async #take(key: string): Promise<string | null> {
+    return ask(() => this.challenges.takeChallenge(key), isTextOrNull);
+  }
+}
+
+function keysOf({ list }: Factors): SecurityKeyFactor[] {
+  return list.filter((factor) => factor.type === 'webauthn');
+}
+
+/** The user handle of WebAuthn: 32 bytes that are no personal data (Level 2, section 14.6.1). */
+function userHandleOf(account: Account): string {
+  return keyHash('webauthn user', account.id);
+}
+
+function registrationKey(account: Account): string {
+  return keyHash('webauthn registration', accountKey(account.id));
+}
+
+function assertionKey(account: Account, step: string): string {
+  return keyHash('webauthn assertion', accountKey(account.id), step);
+}
