@@ -36,8 +36,7 @@ type Handler = (ctx: AuthContext) => Promise<void>;
 export function handlers({ accounts, hashes, factors, tokens }: Services): Record<Name, Handler> {
   return {
     async signUp(ctx) {
-      const given = bodyField('username')(ctx);
-      const username = typeof given === 'string' ? canonicalIdentifier(given) : null;
+      const username = canonicalIdentifier(bodyField('username')(ctx));
       if (username === null) return refuse(ctx, 'invalid_request');
       const id = await accounts.add(username, await hashes.hash(newPassword(ctx)));
       if (id === null) return refuse(ctx, 'conflict');

@@ -2,7 +2,7 @@ import { isAccount, type Account } from './account.js';
 import { keyHash } from './key-hash.js';
 import { Login } from './login.js';
 import { callback, describe, integer, offering, readOptions, required, text } from './options.js';
-import { isScope } from './scope.js';
+import { scopeText } from './scope.js';
 import { SecretText } from './secret-text.js';
 import { ask, isBoolean, isCount } from './store-call.js';
 import { readTokenRecord, writeTokenRecord, type TokenFacts, type VerifiedToken } from './token-record.js';
@@ -40,6 +40,16 @@ export interface TokenGrant {
   readonly name?: string;
   readonly lifetimeSeconds?: number;
 }
+
+/** What a grant may hold, wherever it is given. */
+export const tokenGrantRules = {
+  scope: scopeText,
+  name: {
+    demand: 'a string of at most 255 bytes',
+    accepts: (value: unknown) => typeof value === 'string' && Buffer.byteLength(value) <= 255,
+  },
+  lifetimeSeconds: integer(1, longestTokenSeconds),
+};
 
 const secrets = new SecretText('pcat_');
 
@@ -92,14 +102,7 @@ export class AccessTokens {
       scope = '',
       name = '',
       lifetimeSeconds = this.#lifetimeSeconds,
-    } = readOptions<TokenGrant>('issue', grant, {
-      scope: { demand: 'scope values separated by single spaces', accepts: (v) => v === '' || isScope(v) },
-      name: {
-        demand: 'a string of at most 255 bytes',
-        accepts: (v) => typeof v === 'string' && Buffer.byteLength(v) <= 255,
-      },
-      lifetimeSeconds: integer(1, longestTokenSeconds),
-    });
+    } = readOptions<TokenGrant>('issue', grant, tokenGrantRules);
     const { account, methods, provenAt, startedAt } = Login.take(login, this.#now());
     const secret = secrets.create();
     const key = keyHash('token', secret);

@@ -1,5 +1,5 @@
 import type { AttemptLimit } from './attempt-window.js';
-import { describe } from './options.js';
+import { describe, type Rule } from './options.js';
 
 /** One threshold of a lockout. */
 export interface LockoutLimit {
@@ -15,6 +15,9 @@ export interface LockoutLimit {
    */
   readonly lockSeconds?: number;
 }
+
+/** An option that holds limits; `readLimits` says what is wrong with one of them. */
+export const limitList: Rule = { demand: 'a list of limits', accepts: Array.isArray };
 
 // Stamps are kept modulo 2^32 ms (49.7 days): the oldest one that matters and the lock after it must fit.
 const longestSeconds = 12 * 86_400;

@@ -1,3 +1,5 @@
+import { pendingSeconds } from './pending-store.js';
+
 /**
  * The lockout rule as pure arithmetic over the stamps of one subject. A store that cannot run a script may
  * build on it; the Redis store says the same in Lua, and one property test holds both to one model.
@@ -76,12 +78,12 @@ export function withoutAttempt({ stamps, lockedBy }: Attempts, stamp: number): A
   return { stamps: at < 0 ? stamps : stamps.toSpliced(at, 1), lockedBy };
 }
 
-/** A login may be pending for this long: a lock is remembered at least until those from before it have ended. */
-const longestPendingMs = 300_000;
-
-/** How long a subject must be kept after its newest attempt. */
+/**
+ * How long a subject must be kept after its newest attempt: a lock is remembered at least until the logins that were
+ * pending before it have ended.
+ */
 export function keepMs(limits: readonly AttemptLimit[]): number {
-  return Math.max(longestPendingMs, longestOf(limits, 'lockMs'));
+  return Math.max(pendingSeconds * 1000, longestOf(limits, 'lockMs'));
 }
 
 export function longestOf(limits: readonly AttemptLimit[], length: 'withinMs' | 'lockMs'): number {

@@ -7,12 +7,13 @@ const unusable = /[\p{C}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}]/u;
 
 /**
  * One spelling for each identifier: NFKC, then lower case, then outer white space off. Null for what no
- * identifier can be: empty, over 255 bytes, ill-formed, or holding control or invisible characters.
+ * identifier can be: no string, empty, over 255 bytes, ill-formed, or holding control or invisible characters.
  *
  * Cut on bytes before normalising: NFKC of 400 KB of combining marks takes 13 s. The order matters: NFKC then
  * lower case reaches a fixed point when repeated once, the other order does not.
  */
-export function canonicalIdentifier(given: string): string | null {
+export function canonicalIdentifier(given: unknown): string | null {
+  if (typeof given !== 'string') return null;
   if (given.length > longestIdentifierBytes || Buffer.byteLength(given) > longestIdentifierBytes) return null;
   if (!given.isWellFormed() || unusable.test(given)) return null;
   const once = given.normalize('NFKC').toLowerCase();

@@ -1,7 +1,7 @@
 import { attemptStoreMethods, isCounts, isDecisionFor, isStatusFor } from './attempt-store.js';
 import type { AttemptStatus, AttemptStore, AttemptSubject } from './attempt-store.js';
 import type { AttemptNames, Locked, ReservedAttempt } from './attempt.js';
-import { readLimits, type LockoutLimit } from './attempt-limits.js';
+import { limitList, readLimits, type LockoutLimit } from './attempt-limits.js';
 import type { AttemptLimit } from './attempt-window.js';
 import { canonicalIdentifier } from './identifier.js';
 import { keyHash } from './key-hash.js';
@@ -46,7 +46,6 @@ export class Lockout {
 
   /** @throws {TypeError} on an unknown option, a wrong value, or limits out of order. */
   constructor(options: LockoutOptions) {
-    const list = { demand: 'a list of limits', accepts: Array.isArray };
     const {
       store,
       limits = [
@@ -63,7 +62,7 @@ export class Lockout {
       store: required(
         offering('an attempt store such as memoryStore() or redisStore(redis)', ...attemptStoreMethods),
       ),
-      limits: list,
+      limits: limitList,
       addressLimits: {
         demand: 'a list of limits, or false',
         accepts: (v) => v === false || Array.isArray(v),
@@ -157,7 +156,7 @@ export class Lockout {
   }
 
   #keysOf(account: string | readonly string[], guessed: Guessed): string[] {
-    const identifier = typeof account === 'string' ? canonicalIdentifier(account) : null;
+    const identifier = canonicalIdentifier(account);
     const names = [
       ['account', ...[account].flat()],
       ...(identifier === null ? [] : [['identifier', identifier]]),

@@ -6,13 +6,11 @@ import {
   isTries,
   type PendingLoginStore,
   type StoredPendingLogin,
+  pendingSeconds,
 } from './pending-store.js';
 import { parseRecord } from './record.js';
 import { SecretText } from './secret-text.js';
 import { ask, isBoolean, isCount, isNothing, own } from './store-call.js';
-
-/** Lifetime of a pending login, in seconds. */
-export const pendingSeconds = 300;
 
 /** Wrong factors after which a pending login is dead and the password is asked for again. */
 export const pendingTries = 5;

@@ -1,5 +1,8 @@
 import { isCount, own } from './store-call.js';
 
+/** Lifetime of a pending login, in seconds. */
+export const pendingSeconds = 300;
+
 /** A pending login to be opened. */
 export interface NewPendingLogin {
   /** Hash of the account's id. */

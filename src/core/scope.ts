@@ -1,3 +1,5 @@
+import type { Rule } from './options.js';
+
 const scopeValue = /^[\x21\x23-\x5B\x5D-\x7E]+$/;
 
 /** True for scope values separated by single spaces (RFC 6749 section 3.3). */
@@ -15,3 +17,9 @@ export function coversScope(granted: string, demanded: readonly string[]): boole
   const values = granted.split(' ');
   return demanded.every((value) => values.includes(value));
 }
+
+/** An option that holds scope values; empty for none. */
+export const scopeText: Rule = {
+  demand: 'scope values separated by single spaces',
+  accepts: (value) => value === '' || isScope(value),
+};

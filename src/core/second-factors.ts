@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { accountKey } from './access-tokens.js';
 import type { Account } from './account.js';
-import type { LockoutLimit } from './attempt-limits.js';
+import { limitList, type LockoutLimit } from './attempt-limits.js';
 import { attemptStoreMethods, type AttemptStore } from './attempt-store.js';
 import { factorStoreMethods, isFactors, type FactorStore, type StoredFactor } from './factor-store.js';
 import { KeyRing, type FactorKey } from './key-ring.js';
@@ -89,7 +89,7 @@ export class SecondFactors {
       issuer: required(text),
       keys: required({ demand: 'a list of 32-byte keys', accepts: Array.isArray, secret: true }),
       origin: { demand: 'an origin such as https://acme.example', accepts: isOrigin },
-      limits: { demand: 'a list of limits', accepts: Array.isArray },
+      limits: limitList,
       now: callback,
     });
     this.origin = origin;

@@ -22,7 +22,7 @@ export function ask<T>(call: () => Promise<T>, isReply: (reply: unknown) => bool
     const receive = (reply: T): void => {
       clearTimeout(timer);
       if (isReply(reply)) resolve(reply);
-      else reject(new StoreUnavailable('an answer that makes no sense'));
+      else reject(nonsense());
     };
     try {
       Promise.resolve(call()).then(receive).catch(fail);
@@ -30,6 +30,11 @@ export function ask<T>(call: () => Promise<T>, isReply: (reply: unknown) => bool
       fail(error);
     }
   });
+}
+
+/** What every reply of a wrong kind comes to: it decides nothing. */
+export function nonsense(): StoreUnavailable {
+  return new StoreUnavailable('an answer that makes no sense');
 }
 
 /** True for a whole number that is not negative: what every count, stamp and time from a store must be. */

@@ -1,6 +1,7 @@
 import type { Locked, ReservedAttempt } from '../core/attempt.js';
 import type { Login } from '../core/login.js';
 import type { AuthContext } from './auth-state.js';
+import { statusOf } from './error-status.js';
 import { emitEvent } from './events.js';
 import { refuse } from './refuse.js';
 
@@ -29,5 +30,5 @@ export function refuseLocked(ctx: AuthContext, { busy, retryAfterSeconds }: Lock
 
 /** What a login handler throws for a wrong password: `ctx.throw(401)`. */
 export function isUnauthorized(error: unknown): boolean {
-  return typeof error === 'object' && error !== null && (error as { status?: unknown }).status === 401;
+  return statusOf(error) === 401;
 }

@@ -1,8 +1,7 @@
-import { AccessTokens, longestTokenSeconds, type TokenGrant } from '../core/access-tokens.js';
+import { AccessTokens, tokenGrantRules, type TokenGrant } from '../core/access-tokens.js';
 import type { Account } from '../core/account.js';
 import { demandInstance } from '../core/instance.js';
-import { flag, integer, readOptions, type Rule } from '../core/options.js';
-import { isScope } from '../core/scope.js';
+import { flag, readOptions, type Rule } from '../core/options.js';
 import { tell, type AuthContext, type AuthMiddleware } from '../http/auth-state.js';
 import { emitEvent } from '../http/events.js';
 import { loginOf } from '../http/login.js';
@@ -51,10 +50,6 @@ export interface IssueTokenOptions {
  */
 export function issueToken(tokens: AccessTokens, options: IssueTokenOptions = {}): AuthMiddleware {
   demandInstance('issueToken', AccessTokens, tokens);
-  const scopeText: Rule = {
-    demand: 'scope values separated by single spaces',
-    accepts: (v) => v === '' || isScope(v),
-  };
   const {
     scope,
     name,
@@ -62,12 +57,9 @@ export function issueToken(tokens: AccessTokens, options: IssueTokenOptions = {}
     dangerouslyWithoutLockout = false,
     dangerouslyWithoutSecondFactor = false,
   } = readOptions<IssueTokenOptions>('issueToken', options, {
-    scope: perLogin(scopeText),
-    name: perLogin({
-      demand: 'a string of at most 255 bytes',
-      accepts: (v) => typeof v === 'string' && Buffer.byteLength(v) <= 255,
-    }),
-    lifetimeSeconds: perLogin(integer(1, longestTokenSeconds)),
+    scope: perLogin(tokenGrantRules.scope),
+    name: perLogin(tokenGrantRules.name),
+    lifetimeSeconds: perLogin(tokenGrantRules.lifetimeSeconds),
     dangerouslyWithoutLockout: flag,
     dangerouslyWithoutSecondFactor: flag,
   });

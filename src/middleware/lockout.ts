@@ -60,8 +60,7 @@ export function lockout(attempts: Lockout, options: LockoutMiddlewareOptions = {
     if (login.resumed !== undefined) return passResumed(ctx, login, login.resumed, next);
     if (login.lockoutPassed || login.password !== 'open') return refuseMisordered(ctx, 'lockout');
 
-    const given = readUsername(ctx);
-    const identifier = typeof given === 'string' ? canonicalIdentifier(given) : null;
+    const identifier = canonicalIdentifier(readUsername(ctx));
     if (identifier === null) return refuse(ctx, 'invalid_request');
     const asked =
       subject === undefined

@@ -1,7 +1,7 @@
 import { demandInstance } from '../core/instance.js';
 import type { Login } from '../core/login.js';
 import { callback, readOptions } from '../core/options.js';
-import { pendingSeconds } from '../core/pending-logins.js';
+import { pendingSeconds } from '../core/pending-store.js';
 import { SecondFactors, type EnrolledFactors, type FactorVerdict } from '../core/second-factors.js';
 import { isTotpCode } from '../core/totp.js';
 import { tell, type AuthContext, type AuthMiddleware } from '../http/auth-state.js';

@@ -1,7 +1,7 @@
 import { AccessTokens } from '../core/access-tokens.js';
 import { demandInstance } from '../core/instance.js';
 import { callback, readOptions } from '../core/options.js';
-import { coversScope, isScope } from '../core/scope.js';
+import { coversScope, scopeText } from '../core/scope.js';
 import type { VerifiedToken } from '../core/token-record.js';
 import { tell, type AuthContext, type AuthMiddleware } from '../http/auth-state.js';
 import { keepVerified, readBearer, refuseBearer } from '../http/bearer.js';
@@ -30,7 +30,7 @@ export interface RequireTokenOptions {
 export function requireToken(tokens: AccessTokens, options: RequireTokenOptions = {}): AuthMiddleware {
   demandInstance('requireToken', AccessTokens, tokens);
   const { scope = '', findAccount } = readOptions<RequireTokenOptions>('requireToken', options, {
-    scope: { demand: 'scope values separated by single spaces', accepts: (v) => v === '' || isScope(v) },
+    scope: scopeText,
     findAccount: callback,
   });
   const demanded = scope === '' ? [] : scope.split(' ');

@@ -1,5 +1,6 @@
 import { callback, describe, integer, readOptions } from '../core/options.js';
 import type { AuthContext, AuthMiddleware } from '../http/auth-state.js';
+import { statusOf } from '../http/error-status.js';
 import { refuse } from '../http/refuse.js';
 
 export interface SafeBodyOptions {
@@ -47,9 +48,8 @@ async function statusOfFailure(ctx: AuthContext, parse: () => Promise<unknown>):
     await parse();
     return undefined;
   } catch (error) {
-    const status =
-      typeof error === 'object' && error !== null ? (error as { status?: unknown }).status : undefined;
-    if (typeof status === 'number' && status < 500) return status;
+    const status = statusOf(error);
+    if (status !== undefined && status < 500) return status;
     if (isBadCompression(error)) return 400;
     // Perhaps a fault of the parser: told by its kind alone, as its text may hold the body.
     const kind = error instanceof Error ? error.name : typeof error;

@@ -66,7 +66,7 @@ export function verifyPassword(
       return refuseMisordered(ctx, 'verifyPassword');
 
     const password = readPassword(ctx);
-    const identifier = login.counted?.identifier ?? canonical(readUsername(ctx));
+    const identifier = login.counted?.identifier ?? canonicalIdentifier(readUsername(ctx));
     if (identifier === null || !isPassword(password)) return refuse(ctx, 'invalid_request');
 
     // A NUL ends the password for hashes written in C: what follows it would not be compared.
@@ -83,10 +83,6 @@ export function verifyPassword(
     tell(ctx, { account: asked.answer, methods: login.methods });
     return next();
   };
-}
-
-function canonical(given: unknown): string | null {
-  return typeof given === 'string' ? canonicalIdentifier(given) : null;
 }
 
 function isAnswer(answer: unknown): boolean {

@@ -1,6 +1,5 @@
 import type { AttemptDecision, AttemptStore, AttemptSubject } from '../core/attempt-store.js';
-import { StoreUnavailable } from '../core/errors.js';
-import { isCount } from '../core/store-call.js';
+import { isCount, nonsense } from '../core/store-call.js';
 import { attemptScripts } from './redis-attempt-scripts.js';
 import { isOne, type RedisConnection } from './redis-connection.js';
 import type { EvictionWatch } from './redis-eviction.js';
@@ -18,7 +17,7 @@ export function redisAttempts(connection: RedisConnection, eviction: EvictionWat
     const reply = await connection.run(attemptScripts[step](subjects), keys, stamps);
     // Only whole numbers are a reply: NaN >= 10 must never decide.
     if (Array.isArray(reply) && reply.every(isCount)) return reply;
-    throw new StoreUnavailable('an answer that makes no sense');
+    throw nonsense();
   }
 
   /** On a Cluster each subject has a slot, and so a script, of its own. */
@@ -70,12 +69,12 @@ function decisionOf(reply: readonly number[], subjects: number): AttemptDecision
     reply.length !== 4 ||
     (flags ?? 2) > 1
   ) {
-    throw new StoreUnavailable('an answer that makes no sense');
+    throw nonsense();
   }
   if (granted === 1) {
     return { granted: true, stamps: Array<number>(subjects).fill(second), time: third, full: fourth === 1 };
   }
-  if (granted !== 0) throw new StoreUnavailable('an answer that makes no sense');
+  if (granted !== 0) throw nonsense();
   return { granted: false, subject: second, busy: third === 1, closedForMs: fourth };
 }
 

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { StoreUnavailable } from '../core/errors.js';
-import { storeDeadlineMs } from '../core/store-call.js';
+import { storeDeadlineMs, nonsense } from '../core/store-call.js';
 
 /** What is used of an ioredis `Redis` or `Cluster`; its own types stay out of ours, so ioredis stays optional. */
 export interface RedisClient {
@@ -157,7 +157,7 @@ export class RedisConnection {
 
 /** Whether something was there, from a reply that can only be 0 or 1. */
 export function isOne(reply: unknown): boolean {
-  if (reply !== 0 && reply !== 1) throw new StoreUnavailable('an answer that makes no sense');
+  if (reply !== 0 && reply !== 1) throw nonsense();
   return reply === 1;
 }
 

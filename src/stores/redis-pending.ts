@@ -1,6 +1,5 @@
 import type { PendingLoginStore } from '../core/pending-store.js';
-import { isCount } from '../core/store-call.js';
-import { StoreUnavailable } from '../core/errors.js';
+import { isCount, nonsense } from '../core/store-call.js';
 import { isOne, Script, type RedisConnection } from './redis-connection.js';
 import { cutoffLua } from './redis-cutoff.js';
 
@@ -84,8 +83,4 @@ export function redisPending(connection: RedisConnection): PendingLoginStore {
       return isOne(await run(close, account, handle));
     },
   };
-}
-
-function nonsense(): StoreUnavailable {
-  return new StoreUnavailable('an answer that makes no sense');
 }

@@ -1,4 +1,4 @@
-import { StoreUnavailable } from '../core/errors.js';
+import { nonsense } from '../core/store-call.js';
 import type { RedisConnection } from './redis-connection.js';
 
 interface Read {
@@ -45,8 +45,4 @@ export function redisReads(connection: RedisConnection): (key: string) => Promis
 function textOf(value: unknown): string | null {
   if (value === null || typeof value === 'string') return value;
   throw nonsense();
-}
-
-function nonsense(): StoreUnavailable {
-  return new StoreUnavailable('an answer that makes no sense');
 }

@@ -1,6 +1,5 @@
-import { StoreUnavailable } from '../core/errors.js';
 import { longestTokenSeconds } from '../core/access-tokens.js';
-import { isCount } from '../core/store-call.js';
+import { isCount, nonsense } from '../core/store-call.js';
 import { cutoffMs, type StoredToken, type TokenStore } from '../core/token-store.js';
 import { isOne, Script, type RedisConnection } from './redis-connection.js';
 import { cutoffLua } from './redis-cutoff.js';
@@ -59,7 +58,7 @@ export function redisTokens(connection: RedisConnection): TokenStore {
       batches.map((batch) => connection.send('UNLINK', ...batch.map(tokenKey))),
     );
     // Anything but a count may mean that a token lives on.
-    if (!counts.every(isCount)) throw new StoreUnavailable('an answer that makes no sense');
+    if (!counts.every(isCount)) throw nonsense();
     return counts.reduce((sum, count) => sum + count, 0);
   }
 
@@ -123,12 +122,12 @@ function issuedOf(reply: unknown): Issued | null {
   if (Array.isArray(reply) && reply.length === 0) return null;
   const [createdAt, expiresAt, gone] = Array.isArray(reply) ? (reply as unknown[]) : [];
   if (isCount(createdAt) && isCount(expiresAt)) return { createdAt, expiresAt, gone: keysOf(gone) };
-  throw new StoreUnavailable('an answer that makes no sense');
+  throw nonsense();
 }
 
 function keysOf(reply: unknown): string[] {
   if (Array.isArray(reply) && reply.every((key) => typeof key === 'string')) return reply;
-  throw new StoreUnavailable('an answer that makes no sense');
+  throw nonsense();
 }
 
 function parseToken(key: string, text: string): StoredToken {
@@ -137,7 +136,7 @@ function parseToken(key: string, text: string): StoredToken {
   const createdAt = Number(text.slice(0, first));
   const expiresAt = Number(text.slice(first + 1, second));
   if (first < 1 || second < 0 || !isCount(createdAt) || !isCount(expiresAt)) {
-    throw new StoreUnavailable('an answer that makes no sense');
+    throw nonsense();
   }
   return { key, createdAt, expiresAt, record: text.slice(second + 1) };
 }
