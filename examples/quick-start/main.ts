@@ -18,7 +18,13 @@ if (!/^\d{1,5}$/.test(PORT) || Number(PORT) > 65_535) {
 const redis =
   REDIS_URL === undefined
     ? undefined
-    : new Redis(REDIS_URL, { maxRetriesPerRequest: 1, commandTimeout: 700, disconnectTimeout: 500 });
+    : new Redis(REDIS_URL, {
+        maxRetriesPerRequest: 1,
+        commandTimeout: 700,
+        connectTimeout: 1000,
+        disconnectTimeout: 500,
+        retryStrategy: (times) => Math.min(times * 50, 400), // the default waits 2 s after a long outage
+      });
 redis?.on('error', () => {}); // each request says what failed
 const shared = redis === undefined ? undefined : redisStore(redis);
 const store = shared ?? memoryStore();
