@@ -14,12 +14,26 @@ export { requireSecondFactor, type RequireSecondFactorOptions } from './middlewa
 export { issueToken, type IssueTokenOptions } from './middleware/issue-token.js';
 export { requireToken, type RequireTokenOptions } from './middleware/require-token.js';
 export { revokeToken, type RevokeTokenOptions } from './middleware/revoke-token.js';
+export { requireFreshLogin } from './middleware/require-fresh-login.js';
+export { requireEnrolment } from './middleware/require-enrolment.js';
+export {
+  resetSecondFactors,
+  type FactorReset,
+  type ResetSecondFactorsOptions,
+} from './middleware/reset-second-factors.js';
+export {
+  auditSecondFactors,
+  type AuditSecondFactorsOptions,
+  type MemberPage,
+} from './middleware/audit-second-factors.js';
+export { secondFactorRoutes, type SecondFactorRoutesOptions } from './routes/second-factor-routes.js';
 
 // For login handlers of the app's own.
 export { passwordRefused, passwordVerified } from './http/login.js';
 export { refuse, type RefusalExtras } from './http/refuse.js';
 export { type RefusalBody, type RefusalCode } from './http/refusals.js';
 export { bodyField, type FieldReader } from './http/fields.js';
+export { type EnrolmentPolicy } from './http/enrolment-policy.js';
 export { type AccountFinder } from './http/find-account.js';
 export { type Auth, type AuthContext, type AuthMiddleware, type AuthState } from './http/auth-state.js';
 export { type AuthEvent } from './http/events.js';
@@ -27,7 +41,12 @@ export { type AuthEvent } from './http/events.js';
 // The core objects that middleware is made of.
 export { Lockout, type LockoutOptions } from './core/lockout.js';
 export { type LockoutLimit } from './core/attempt-limits.js';
-export { SecondFactors, type SecondFactorsOptions } from './core/second-factors.js';
+export { SecondFactors } from './core/second-factors.js';
+export { type SecondFactorsOptions } from './core/second-factor-options.js';
+export { type AddedFactor, type FactorAddition, type RefusedFactor } from './core/factor-changes.js';
+export { type FreshLoginOptions } from './core/fresh-login.js';
+export { type Member, type MemberFactors } from './core/factor-audit.js';
+export { type FactorFacts, type FactorStatus } from './core/factor-facts.js';
 export { type FactorKey } from './core/key-ring.js';
 export { type TotpEnrolment } from './core/totp-factors.js';
 export { AccessTokens, accessTokenPattern, type AccessTokensOptions } from './core/access-tokens.js';
@@ -50,6 +69,8 @@ export { Busy, StoreUnavailable } from './core/errors.js';
 // Stores, and the ports that a store of the app's own fills.
 export { memoryStore, type MemoryStoreOptions, type Store } from './stores/memory.js';
 export { redisStore, type RedisClient, type RedisStore, type RedisStoreOptions } from './stores/redis.js';
+export { sqlStore, type SqlStore, type SqlStoreOptions } from './stores/sql.js';
+export { sqlMigrations, type SqlDatabase, type SqlMigration } from './stores/sql-migrations.js';
 export {
   type AttemptDecision,
   type AttemptStatus,
@@ -70,5 +91,5 @@ export {
   type PendingLoginStore,
   type StoredPendingLogin,
 } from './core/pending-store.js';
-export { type FactorStore, type StoredEnrolment, type StoredFactor } from './core/factor-store.js';
+export { type ChallengeStore, type FactorDocument, type FactorStore } from './core/factor-store.js';
 export { type BreachAnswer, type BreachSource } from './core/breach-source.js';

@@ -24,12 +24,14 @@ const layers: Readonly<Record<string, Layer>> = {
     packages: ['node:', 'otplib', '@simplewebauthn/server', 'hibp', '@zxcvbn-ts/language-common'],
     typesOf: [],
   },
-  stores: { layers: ['stores', 'core'], packages: ['node:'], typesOf: ['ioredis'] },
+  stores: { layers: ['stores', 'core'], packages: ['node:'], typesOf: ['ioredis', 'kysely'] },
 };
 
 /** Packages that a single file may import. */
 const packagesOfFile: Readonly<Record<string, readonly string[]>> = {
   'src/core/password-hashes.ts': ['@node-rs/argon2'],
+  'src/core/qr-code.ts': ['uqr'],
+  'src/routes/second-factor-routes.ts': ['@koa/router'],
 };
 
 /** Core has no network of its own. */
@@ -37,9 +39,13 @@ const networkModules = /^node:(?:dgram|dns|http|http2|https|net|tls)(?:\/|$)/;
 
 /** The core file of each middleware that is not its twin by name. */
 const coreOfMiddleware: Readonly<Record<string, string>> = {
+  'audit-second-factors': 'factor-audit',
   'issue-token': 'access-tokens',
+  'require-enrolment': 'second-factors',
+  'require-fresh-login': 'fresh-login',
   'require-second-factor': 'second-factors',
   'require-token': 'access-tokens',
+  'reset-second-factors': 'factor-reset',
   'resume-login': 'second-factors',
   'revoke-token': 'access-tokens',
   'verify-password': 'password-hashes',
@@ -362,6 +368,9 @@ export function memoryStore(redis: Redis): Lockout | null { return null; }`,
     ['core that asks the clock', few, `export const few = () => Date.now();`, 'a clock of its own'],
     ['core that makes a date of now', few, `export const few = () => new Date();`, 'a clock of its own'],
     ['a store that imports a Redis client', 'src/stores/memory.ts', `import { Redis } from 'ioredis'; export class Memory {}`, 'imports ioredis'],
+    ['a store that imports Kysely while it runs', 'src/stores/memory.ts', `import { sql } from 'kysely'; export const memoryStore = sql;`, 'imports kysely'],
+    ['a store that loads Kysely later', 'src/stores/memory.ts', `export const memoryStore = () => import('kysely');`, 'imports kysely'],
+    ['core that imports a type of Kysely', few, `import type { Kysely } from 'kysely'; export type Few = Kysely;`, 'imports kysely'],
     ['a store that imports http', 'src/stores/memory.ts', `import '../http/state.js'; export const memoryStore = 1;`, 'imports src/http/state.ts'],
     ['an import of index', few, `import { lockout } from '../index.js'; export const few = 3;`, 'imports src/index.ts'],
     ['an import of the package by its name', few, `import { lockout } from 'koa-portcullis'; export const few = 3;`, 'imports koa-portcullis'],

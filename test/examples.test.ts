@@ -1,15 +1,22 @@
+import { randomBytes } from 'node:crypto';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import type Koa from 'koa';
 import request, { type Test } from 'supertest';
 import { app as ownPasswordStep } from '../examples/own-password-step.js';
 import { app as ownRefusals } from '../examples/own-refusals.js';
+import { appOn as appOnFactors, openFactors } from '../examples/durable-factors.js';
+import { app as organisation, resets } from '../examples/organisation.js';
 import { appOn, fileAttempts } from '../examples/own-store.js';
 import { app as ownThresholds } from '../examples/own-thresholds.js';
+import { app as secondFactors } from '../examples/second-factors.js';
+import { app as stepUp } from '../examples/step-up.js';
 import type { AttemptSubject } from '../src/core/attempt-store.js';
 import { fakeClock } from './rig/fake-clock.js';
+import { codeOf } from './rig/totp-code.js';
 
 const rightPassword = 'correct horse';
 
@@ -39,7 +46,9 @@ function tokenIn(response: { readonly body: unknown }): string {
 }
 
 describe('every example', () => {
-  const files = readdirSync('examples').filter((name) => name.startsWith('own-'));
+  const files = readdirSync('examples').filter(
+    (name) => name.endsWith('.ts') && !['run-directly.ts', 'second-factors-page.ts'].includes(name),
+  );
 
   it('is exercised here', () => {
     const here = readFileSync('test/examples.test.ts', 'utf8');
@@ -198,5 +207,146 @@ describe('own-store', () => {
     await store.releaseAttempt([subject], later.stamps);
     expect(await store.readAttempts(subject)).toMatchObject({ closedForMs: 0, counts: [0] });
     expect(await store.clearAttempts(subject)).toBe(true);
+  });
+});
+
+/** Enrols an authenticator app with the code of the last step, so that the present one is still unused. */
+async function enrol(app: Koa, token: string): Promise<{ secret: string; id: string; codes: string[] }> {
+  // What follows takes a second: no step may end meanwhile.
+  const leftMs = 30_000 - (Date.now() % 30_000);
+  if (leftMs < 5000) await sleep(leftMs + 50);
+  const send = (path: string, body: object) =>
+    request(app.callback()).post(path).set('Authorization', `Bearer ${token}`).send(body);
+  const begun = await send('/second-factors/totp', {});
+  expect(begun.status).toBe(200);
+  const { secret } = begun.body as { secret: string };
+  const confirmed = await send('/second-factors/totp/confirm', { otp_token: codeNow(secret, -1) });
+  expect(confirmed.status).toBe(201);
+  const { id, backup_codes: codes } = confirmed.body as { id: string; backup_codes: string[] };
+  return { secret, id, codes };
+}
+
+function codeNow(secret: string, steps = 0): string {
+  return codeOf(secret, Math.floor(Date.now() / 30_000) + steps);
+}
+
+function loginWith(app: Koa, username: string, otp_token: string): Test {
+  const body = { username, password: rightPassword, otp_token };
+  return request(app.callback()).post('/tokens').send(body);
+}
+
+describe('second-factors', () => {
+  it('serves a page, enrols, asks for the factor at the next login, and lets it be removed', async () => {
+    const page = await request(secondFactors.callback()).get('/');
+    expect(page.type).toBe('text/html');
+    expect(page.text).toContain('parseCreationOptionsFromJSON');
+
+    const first = await login(secondFactors, '/tokens', 'alice', rightPassword);
+    const { codes, id } = await enrol(secondFactors, tokenIn(first));
+    const pending = await login(secondFactors, '/tokens', 'alice', rightPassword);
+    expect(pending.body).toMatchObject({ error: 'second_factor_required', methods: ['totp', 'backup_code'] });
+
+    // The first token is of a login without the factor: it changes nothing any more.
+    const remove = (token: string) =>
+      request(secondFactors.callback())
+        .delete(`/second-factors/${id}`)
+        .set('Authorization', `Bearer ${token}`);
+    expect((await remove(tokenIn(first))).body).toMatchObject({ error: 'insufficient_user_authentication' });
+    const { pending: handle } = pending.body as { pending: string };
+    const second = await request(secondFactors.callback())
+      .post('/tokens/second-factor')
+      .send({ pending: handle, otp_token: codes[0] });
+    expect(second.status).toBe(200);
+    expect((await remove(tokenIn(second))).status).toBe(204);
+    expect((await login(secondFactors, '/tokens', 'alice', rightPassword)).status).toBe(200);
+  });
+});
+
+describe('step-up', () => {
+  it('lets a fresh login change what a token alone does not, and only one with a factor end it all', async () => {
+    const token = tokenIn(await login(stepUp, '/tokens', 'alice', rightPassword));
+    expect((await get(stepUp, '/reports', token)).status).toBe(200);
+    const agent = request(stepUp.callback());
+    const payout = await agent.put('/payout').set('Authorization', `Bearer ${token}`).send({ iban: 'XX00' });
+    expect(payout.status).toBe(204);
+    const ended = await agent.delete('/organisation').set('Authorization', `Bearer ${token}`);
+    expect(ended.status).toBe(401);
+    expect(ended.body).toMatchObject({ error: 'insufficient_user_authentication', max_age: 120 });
+    expect(ended.headers['www-authenticate']).toContain('max_age="120"');
+  });
+});
+
+function reset(token: string, id: string): Test {
+  const { post } = request(organisation.callback());
+  return post(`/members/${id}/second-factors/reset`).set('Authorization', `Bearer ${token}`);
+}
+
+describe('organisation', () => {
+  it('holds back who has no factor, lets an owner reset others, and shows who has one', async () => {
+    const bobs = tokenIn(await login(organisation, '/tokens', 'bob', rightPassword));
+    expect((await get(organisation, '/reports', bobs)).body).toMatchObject({ error: 'enrolment_required' });
+    const robots = tokenIn(await login(organisation, '/tokens', 'ci', rightPassword));
+    expect((await get(organisation, '/reports', robots)).status).toBe(200);
+
+    const bob = await enrol(organisation, bobs);
+    expect((await get(organisation, '/reports', bobs)).status).toBe(200);
+    const strong = tokenIn(await loginWith(organisation, 'bob', codeNow(bob.secret)));
+    const last = await request(organisation.callback())
+      .delete(`/second-factors/${bob.id}`)
+      .set('Authorization', `Bearer ${strong}`);
+    expect(last.body).toMatchObject({ error: 'conflict' });
+    expect((await reset(strong, 'alice')).body).toMatchObject({ error: 'forbidden' });
+
+    const alice = await enrol(
+      organisation,
+      tokenIn(await login(organisation, '/tokens', 'alice', rightPassword)),
+    );
+    const owners = tokenIn(await loginWith(organisation, 'alice', codeNow(alice.secret)));
+    expect((await reset(owners, 'alice')).body).toMatchObject({ error: 'cannot_reset_self' });
+    expect((await reset(owners, 'nobody')).status).toBe(404);
+    const csv = await get(organisation, '/members/second-factors?format=csv', owners);
+    expect(csv.text).toContain('"bob","Bob","totp","Authenticator app"');
+    expect((await get(organisation, '/members/second-factors?limit=2', owners)).body).toMatchObject({
+      members: [
+        { id: 'alice', enrolled: true },
+        { id: 'bob', enrolled: true, backup_codes_left: 10 },
+      ],
+      next: 'bob',
+    });
+
+    expect((await reset(owners, 'bob')).status).toBe(204);
+    expect(resets).toMatchObject([{ actor: 'alice', target: 'bob', factors: [{ type: 'totp' }] }]);
+    expect((await get(organisation, '/reports', strong)).status).toBe(401);
+    const afterwards = tokenIn(await login(organisation, '/tokens', 'bob', rightPassword));
+    expect((await get(organisation, '/reports', afterwards)).body).toMatchObject({
+      error: 'enrolment_required',
+    });
+  });
+});
+
+describe('durable-factors', () => {
+  it('asks for an imported factor, also after a restart', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'portcullis-durable-'));
+    try {
+      const url = `file:${join(folder, 'factors.db')}`;
+      const keys = [randomBytes(32)];
+      const secret = 'JBSWY3DPEHPK3PXP'; // 80 bits, as older systems gave them
+      const db = await openFactors(url);
+      const first = await appOnFactors(db, keys, new Map([['alice', secret]]));
+      expect((await login(first, '/tokens', 'alice', rightPassword)).body).toMatchObject({
+        error: 'second_factor_required',
+      });
+      expect((await loginWith(first, 'alice', codeNow(secret))).status).toBe(200);
+      await db.destroy();
+
+      const again = await openFactors(url);
+      const second = await appOnFactors(again, keys, new Map([['alice', secret]]));
+      expect((await login(second, '/tokens', 'alice', rightPassword)).status).toBe(401);
+      // The last step that was accepted lives with the factor, so it outlives the restart.
+      expect((await loginWith(second, 'alice', codeNow(secret, -1))).status).toBe(401);
+      await again.destroy();
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
   });
 });

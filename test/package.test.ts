@@ -22,7 +22,10 @@ let consumer: string;
 beforeAll(() => {
   tree = mkdtempSync(join(tmpdir(), 'portcullis-package-'));
   copyTree();
+  // Its types are needed to build, and only there.
+  link('kysely', tree);
   run(tree, process.execPath, join(root, 'node_modules/typescript/bin/tsc'), '-p', 'tsconfig.json');
+  rmSync(join(tree, 'node_modules/kysely'));
   consumer = mkdtempSync(join(tmpdir(), 'portcullis-consumer-'));
   mkdirSync(join(consumer, 'node_modules'));
   symlinkSync(tree, join(consumer, 'node_modules/koa-portcullis'));
@@ -51,14 +54,21 @@ describe('the package', () => {
       dependencies: Record<string, string>;
     };
     expect(Object.keys(scripts).filter((name) => /^(?:pre|post)?install$|^prepare$/.test(name))).toEqual([]);
-    expect(Object.keys(dependencies)).toEqual(['@types/koa', '@zxcvbn-ts/language-common', 'otplib']);
+    expect(Object.keys(dependencies)).toEqual([
+      '@simplewebauthn/server',
+      '@types/koa',
+      '@zxcvbn-ts/language-common',
+      'otplib',
+    ]);
   });
 });
 
-describe('an app without ioredis and @node-rs/argon2', () => {
-  it('has neither', () => {
-    for (const name of ['ioredis', '@node-rs/argon2']) {
-      expect(() => run(consumer, process.execPath, '-e', `require('${name}')`)).toThrow('Cannot find module');
+describe('an app without ioredis, kysely and @node-rs/argon2', () => {
+  it('has none of them', () => {
+    for (const name of ['ioredis', 'kysely', '@node-rs/argon2']) {
+      for (const folder of [consumer, tree]) {
+        expect(() => run(folder, process.execPath, '-e', `require('${name}')`)).toThrow('Cannot find module');
+      }
     }
   });
 
@@ -110,6 +120,7 @@ describe('an app without ioredis and @node-rs/argon2', () => {
       `lockout(tokens);`,
       `lockout();`,
       `new Lockout({ store: {} });`,
+      `sqlStore(redis);`,
       `new Lockout({ store, limits: undefined });`,
       `new Lockout({ store, limits: [{ failures: '3', withinSeconds: 60 }] });`,
       `new SecondFactors({ store, issuer: 'Acme' });`,
@@ -132,8 +143,8 @@ const sayNames = 'console.log(JSON.stringify(Object.keys(all).filter((name) => n
 const rightUse = `
 import Koa = require('koa');
 import { AccessTokens, Lockout, SecondFactors, issueToken, lockout, memoryStore, passwordVerified, redisStore,
-  refuse, requireSecondFactor, requireToken, safeBody, type Auth, type AuthContext, type AuthEvent,
-  type AuthState, type RedisClient } from 'koa-portcullis';
+  refuse, requireSecondFactor, requireToken, safeBody, sqlMigrations, sqlStore, type Auth, type AuthContext,
+  type AuthEvent, type AuthState, type RedisClient, type SqlDatabase } from 'koa-portcullis';
 const app = new Koa<AuthState>();
 const store = memoryStore();
 const attempts = new Lockout({ store });
@@ -141,6 +152,9 @@ const factors = new SecondFactors({ store, issuer: 'Acme', keys: [new Uint8Array
 const tokens = new AccessTokens({ store });
 declare const redis: RedisClient;
 new Lockout({ store: redisStore(redis) });
+declare const kysely: SqlDatabase;
+new Lockout({ store: sqlStore(kysely, { prefix: 'auth' }) });
+for (const { up } of Object.values(sqlMigrations('auth'))) void up(kysely);
 app.use(safeBody(async (_ctx, next) => next()));
 app.use(lockout(attempts, { readUsername: () => 'alice' }));
 app.use(async (ctx, next) => {

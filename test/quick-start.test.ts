@@ -85,12 +85,20 @@ describe('the quick start', () => {
     await awayFromStepEnd();
     const confirmed = await post(`${url}/totp/confirm`, { otp_token: await codeOf(secret, -30) }, token);
     expect(confirmed).toMatchObject({ status: 204, body: null });
-    expect((await post(`${url}/totp`, {}, token)).status).toBe(409);
+    // The token is of a login without the factor that exists by now.
+    for (const [method, path] of [
+      ['POST', 'totp'],
+      ['PUT', 'password'],
+      ['POST', 'second-factors/backup-codes'],
+    ] as const) {
+      const refused = await send(method, `${url}/${path}`, { password: 'Zinc-Gate-Lantern-5' }, token);
+      expect(refused).toMatchObject({ status: 401, body: { error: 'insufficient_user_authentication' } });
+    }
 
     const first = await post(`${url}/tokens`, again);
     expect(first).toMatchObject({
       status: 401,
-      body: { error: 'second_factor_required', methods: ['totp'] },
+      body: { error: 'second_factor_required', methods: ['totp', 'backup_code'] },
     });
     const second = { pending: textOf(first.body, 'pending'), otp_token: await codeOf(secret) };
     const third = await post(`${url}/tokens/second-factor`, second);
@@ -255,7 +263,7 @@ describe('two quick starts on one Redis', () => {
     // 401 as a factor is asked for, or, after the restart, as the account is lost.
     const loggedIn = async (): Promise<number> => (await post(`${one.url}/tokens`, carol)).status;
     let answered = await loggedIn();
-    for (const until = Date.now() + 5000; answered === 503 && Date.now() < until; ) {
+    for (const until = Date.now() + 5000; answered === 503 && Date.now() < until;) {
       await sleep(100);
       answered = await loggedIn();
     }
@@ -313,7 +321,15 @@ describe('the walk-through', () => {
     expect(answer('sleep 30')).toBe('');
     expect(json('curl')).toMatchObject({ access_token: expect.stringMatching(/^pcat_/) });
     expect(answer('sleep 30')).toBe('');
+    expect(JSON.parse(answer('TOKEN='))).toMatchObject({ access_token: expect.stringMatching(/^pcat_/) });
+
+    const { backup_codes: codes } = JSON.parse(answer('CODE=')) as { backup_codes: string[] };
+    expect(codes).toHaveLength(10);
     expect(json('curl')).toMatchObject({ access_token: expect.stringMatching(/^pcat_/) });
+    expect(json('curl')).toMatchObject({
+      factors: [{ type: 'totp', name: 'Authenticator app' }],
+      backup_codes: { left: 9 },
+    });
 
     expect(answer('curl -s -X DELETE')).toBe('');
     expect(json('curl')).toMatchObject({ error: 'invalid_token' });

@@ -160,8 +160,8 @@ function readFacts(): Facts {
       /'(\w+)'/g,
     ),
     redisKinds: unique(all(everything, /connection\.key\('(\w+)'/g)),
-    routes: [...app.matchAll(/router\.(\w+)\('([^']+)'/g)].map(
-      ([, method = '', path]) => `${method.toUpperCase()} ${path}`,
+    routes: [...app.matchAll(/router\.(\w+)\('([^']+)'/g)].map(([, method = '', path]) =>
+      method === 'use' ? `${path}/…` : `${method.toUpperCase()} ${path}`,
     ),
     variables: all(environment, /([A-Z_]+)/g),
     quickStart: app,
@@ -209,11 +209,13 @@ function readOptionsOfSources(): OptionsOfSource[] {
   const found = [...sources].flatMap(([, text]) =>
     [...text.matchAll(/^export interface (\w+)(?: extends (\w+))? \{\n(.*?)^\}/gms)].map((match) => {
       const [, name = '', base, body = ''] = match;
-      return { name, base, body, owner: ownerOf(text, name) };
+      return { name, base, body, owner: ownerOf(name, exported) };
     }),
   );
   const owners = new Map(found.map(({ name, owner }) => [name, owner]));
-  const listed = found.filter(({ name }) => /Options$|^LockoutLimit$/.test(name) && exported.has(name));
+  const listed = found.filter(
+    ({ name }) => /Options$|^LockoutLimit$|^EnrolmentPolicy$/.test(name) && exported.has(name),
+  );
   return listed.map(({ base, body, owner }) => {
     const fields = [...body.matchAll(/((?: {2}\/\*\*(?:(?!\*\/).)*\*\/\n)?) {2}readonly (\w+)(\??):/gs)];
     const defaults = fields.map(([, comment = '', name = '', optional]): [string, string] => {
@@ -229,11 +231,14 @@ function readOptionsOfSources(): OptionsOfSource[] {
   });
 }
 
-/** The function or class that takes the interface as its options; the interface itself where none does. */
-function ownerOf(text: string, name: string): string {
-  const use = text.search(new RegExp(`options\\??: ${name}\\b`));
-  const before = use < 0 ? '' : text.slice(0, use);
-  return all(before, /^export (?:function|class) (\w+)/gm).at(-1) ?? name;
+/** The public function or class that takes the interface as its options; the interface itself where none does. */
+function ownerOf(name: string, exported: ReadonlySet<string>): string {
+  const owners = [...sources.values()].flatMap((text) =>
+    [...text.matchAll(new RegExp(`(?:options|policy)\\??: ${name}\\b`, 'g'))].map((use) =>
+      all(text.slice(0, use.index), /^export (?:function|class) (\w+)/gm).at(-1),
+    ),
+  );
+  return owners.find((owner) => owner !== undefined && exported.has(owner)) ?? name;
 }
 
 /** One line for each difference. Empty where all is well. */

@@ -13,13 +13,33 @@ import { fileURLToPath } from 'node:url';
 const root = fileURLToPath(new URL('..', import.meta.url));
 const scratch = mkdtempSync(join(tmpdir(), 'portcullis-test-'));
 
-/** Programs that tests start and npm does not install. Any of `commands` will do. */
+/** Programs that tests start and npm does not install. Any of `commands` will do, on PATH or in a folder of `beside`. */
 const tools = [
   {
     commands: ['redis-server'],
     purpose: 'the store tests run against a real Redis',
     debianPackage: 'redis-server',
     elsewhere: 'brew install redis, or https://redis.io/docs/latest/operate/oss_and_stack/install/',
+  },
+  {
+    commands: ['initdb'],
+    // Debian keeps the server's programs out of PATH, a folder for each version.
+    beside: () => subfolders('/usr/lib/postgresql').map((version) => join(version, 'bin')),
+    purpose: 'the store tests run against a real PostgreSQL',
+    debianPackage: 'postgresql',
+    elsewhere: 'brew install postgresql, or https://www.postgresql.org/download/',
+  },
+  {
+    commands: ['chromium', 'chromium-browser', 'google-chrome'],
+    purpose: 'security keys are tested in a real browser',
+    debianPackage: 'chromium',
+    elsewhere: 'https://www.chromium.org/getting-involved/download-chromium/',
+  },
+  {
+    commands: ['oathtool'],
+    purpose: 'an independent TOTP client',
+    debianPackage: 'oathtool',
+    elsewhere: 'brew install oath-toolkit, or https://www.nongnu.org/oath-toolkit/download.html',
   },
   {
     commands: ['curl'],
@@ -35,6 +55,7 @@ const steps = [
   { name: 'lint', run: () => succeeds('npm', 'run', '--silent', 'lint') },
   { name: 'format', run: () => succeeds('npx', '--no', '--', 'prettier', '--check', '.') },
   { name: 'types of the tests', run: () => succeeds('npx', '--no', '--', 'tsc', '-p', 'test/tsconfig.json') },
+  { name: 'types in the browser', run: () => succeeds('npx', '--no', '--', 'tsc', '-p', 'test/browser') },
   { name: 'pack', run: pack },
   { name: 'publint', run: () => succeeds('npx', '--no', '--', 'publint', 'run', '--strict', tarball()) },
   {
@@ -122,8 +143,17 @@ async function installTools() {
   return stillMissing.length === 0;
 }
 
-function isInstalled({ commands }) {
-  return commands.some((name) => spawnSync('sh', ['-c', 'command -v "$1"', 'sh', name]).status === 0);
+function isInstalled({ commands, beside = () => [] }) {
+  const names = [...commands, ...beside().flatMap((folder) => commands.map((name) => join(folder, name)))];
+  return names.some((name) => spawnSync('sh', ['-c', 'command -v "$1"', 'sh', name]).status === 0);
+}
+
+function subfolders(folder) {
+  try {
+    return readdirSync(folder).map((name) => join(folder, name));
+  } catch {
+    return [];
+  }
 }
 
 function isDebian() {

@@ -12,22 +12,24 @@ import {
   issueToken,
   lockout,
   passwordPolicy,
+  requireFreshLogin,
   requireSecondFactor,
   requireToken,
   resumeLogin,
   revokeToken,
   safeBody,
+  secondFactorRoutes,
   verifyPassword,
   type AuthState,
 } from 'koa-portcullis';
 import { handlers, type Settings } from './handlers.js';
 
-export function quickStart({ store, accounts, keys, sources }: Settings): Koa {
+export function quickStart({ store, accounts, keys, sources, origin }: Settings): Koa {
   const hashes = new PasswordHashes(); // argon2id, a few at a time
   const attempts = new Lockout({ store }); // 10 failures a minute, 20 an hour, 40 a day
-  const factors = new SecondFactors({ store, issuer: 'Quick Start', keys }); // TOTP, sealed at rest
+  const factors = new SecondFactors({ store, issuer: 'Quick Start', keys, ...origin }); // TOTP and security keys
   const tokens = new AccessTokens({ store }); // opaque, revocable, at most 7 days
-  const { signUp, showMe, savePassword, beginTotp, confirmTotp } = handlers({
+  const { signUp, showMe, savePassword, beginTotp, confirmTotp, userName } = handlers({
     accounts,
     hashes,
     factors,
@@ -40,6 +42,7 @@ export function quickStart({ store, accounts, keys, sources }: Settings): Koa {
     return account && isRight ? { id: account.id } : null;
   });
   const strongPassword = [passwordPolicy(), breachCheck({ sources, whenUnavailable: 'allow' })];
+  const freshLogin = [requireToken(tokens), requireFreshLogin(factors)]; // not with a token that was stolen
   const secondFactorAndToken = [requireSecondFactor(factors), issueToken(tokens)];
 
   const router = new Router<AuthState>();
@@ -47,9 +50,10 @@ export function quickStart({ store, accounts, keys, sources }: Settings): Koa {
   router.post('/tokens', lockout(attempts), findAccount, ...secondFactorAndToken);
   router.post('/tokens/second-factor', resumeLogin(factors), lockout(attempts), ...secondFactorAndToken);
   router.get('/me', requireToken(tokens), showMe);
-  router.put('/password', requireToken(tokens), ...strongPassword, savePassword);
-  router.post('/totp', requireToken(tokens), beginTotp);
-  router.post('/totp/confirm', requireToken(tokens), confirmTotp);
+  router.put('/password', ...freshLogin, ...strongPassword, savePassword);
+  router.post('/totp', ...freshLogin, beginTotp);
+  router.post('/totp/confirm', ...freshLogin, confirmTotp);
+  router.use('/second-factors', requireToken(tokens), secondFactorRoutes(factors, { userName }).routes());
   router.delete('/tokens/current', requireToken(tokens), revokeToken(tokens));
   router.delete('/tokens', requireToken(tokens), revokeToken(tokens, { all: true }));
 

@@ -4,6 +4,7 @@ import {
   canonicalIdentifier,
   refuse,
   type AccessTokens,
+  type Account,
   type AuthContext,
   type BreachSource,
   type FactorKey,
@@ -20,6 +21,8 @@ export interface Settings {
   accounts: Accounts;
   /** 32 random bytes each; they seal TOTP secrets. */
   keys: FactorKey[];
+  /** `{ origin }` of the pages, which security keys need; `{}` for none. */
+  origin: { origin?: string };
   /** Where breached passwords are looked up, in this order. */
   sources: BreachSource[];
 }
@@ -31,10 +34,15 @@ interface Services {
   tokens: AccessTokens;
 }
 
-type Handler = (ctx: AuthContext) => Promise<void>;
+type Handlers = Record<Name, (ctx: AuthContext) => Promise<void>> & {
+  userName: (account: Account) => Promise<string>;
+};
 
-export function handlers({ accounts, hashes, factors, tokens }: Services): Record<Name, Handler> {
+export function handlers({ accounts, hashes, factors, tokens }: Services): Handlers {
+  const userName = async ({ id }: Account) => (await accounts.nameOf(id)) ?? id;
   return {
+    userName,
+
     async signUp(ctx) {
       const username = canonicalIdentifier(bodyField('username')(ctx));
       if (username === null) return refuse(ctx, 'invalid_request');
@@ -61,20 +69,19 @@ export function handlers({ accounts, hashes, factors, tokens }: Services): Recor
     async beginTotp(ctx) {
       const { account } = ctx.state.auth;
       if (!account) return refuse(ctx, 'invalid_token');
-      const label = (await accounts.nameOf(account.id)) ?? account.id;
-      const enrolment = await factors.beginTotp(account, { label });
-      if (enrolment === null) return refuse(ctx, 'conflict');
+      const { secret, uri } = await factors.beginTotp(account, { label: await userName(account) });
       ctx.set('Cache-Control', 'no-store');
       // curl -H 'Accept: text/plain' shows the QR code in the terminal.
       const isTerminal = ctx.accepts('json', 'text') === 'text';
-      ctx.body = isTerminal ? `${renderUnicodeCompact(enrolment.uri)}\n${enrolment.secret}\n` : enrolment;
+      ctx.body = isTerminal ? `${renderUnicodeCompact(uri)}\n${secret}\n` : { secret, uri };
     },
 
     async confirmTotp(ctx) {
       const { account } = ctx.state.auth;
       const code = bodyField('otp_token')(ctx);
       if (!account || typeof code !== 'string') return refuse(ctx, 'invalid_request');
-      if (!(await factors.confirmTotp(account, code))) return refuse(ctx, 'invalid_second_factor');
+      const { outcome } = await factors.confirmTotp(account, code);
+      if (outcome !== 'added') return refuse(ctx, outcome === 'wrong' ? 'invalid_second_factor' : 'conflict');
       ctx.status = 204;
     },
   };

@@ -33,6 +33,7 @@ const app = quickStart({
   store,
   accounts: redis === undefined ? memoryAccounts() : redisAccounts(redis),
   keys: FACTOR_KEYS === undefined ? [randomBytes(32)] : FACTOR_KEYS.split(','),
+  origin: PORT === '0' ? {} : { origin: `http://localhost:${PORT}` },
   sources: [commonPasswords(), hibpApi(HIBP_BASE_URL === undefined ? {} : { baseUrl: HIBP_BASE_URL })],
 });
 app.on('auth', (event: AuthEvent) => console.log(JSON.stringify(event)));

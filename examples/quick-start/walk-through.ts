@@ -23,7 +23,12 @@ PENDING=$(${post}/tokens -d '{"username":"alice","password":"Tin-Roof-Umbrella-7
 sleep 30
 ${post}/tokens/second-factor -d '{"pending":"'$PENDING'","otp_token":"'$(code)'"}'
 sleep 30
-${post}/tokens -d '{"username":"alice","password":"Tin-Roof-Umbrella-7","otp_token":"'$(code)'"}'
+TOKEN=$(${post}/tokens -d '{"username":"alice","password":"Tin-Roof-Umbrella-7","otp_token":"'$(code)'"}' | tee /dev/stderr | node -p 'JSON.parse(require("fs").readFileSync(0)).access_token')
+
+# Emergency codes for the day the phone is gone, shown once; one of them logs in, once
+CODE=$(${post}/second-factors/backup-codes -X POST -H "Authorization: Bearer $TOKEN" | tee /dev/stderr | node -p 'JSON.parse(require("fs").readFileSync(0)).backup_codes[0]')
+${post}/tokens -d '{"username":"alice","password":"Tin-Roof-Umbrella-7","otp_token":"'$CODE'"}'
+curl -s ${url}/second-factors -H "Authorization: Bearer $TOKEN"
 
 # Log out: the token is dead at once
 curl -s -X DELETE ${url}/tokens/current -H "Authorization: Bearer $TOKEN"

@@ -1,7 +1,7 @@
-import { isAccount, type Account } from './account.js';
+import { checkedAccount, type Account } from './account.js';
 import { keyHash } from './key-hash.js';
 import { Login } from './login.js';
-import { callback, describe, integer, offering, readOptions, required, text } from './options.js';
+import { callback, integer, offering, readOptions, required, text } from './options.js';
 import { scopeText } from './scope.js';
 import { SecretText } from './secret-text.js';
 import { ask, isBoolean, isCount } from './store-call.js';
@@ -153,17 +153,16 @@ export class AccessTokens {
    * @param options - `except`: id of a token that stays, usually the one acting.
    */
   async revokeAll(account: Account, options: { readonly except?: string } = {}): Promise<number> {
-    if (!isAccount(account))
-      throw new TypeError(`revokeAll: account must have an id, not ${describe(account)}`);
+    const { id } = checkedAccount('revokeAll', account);
     const { except } = readOptions<{ readonly except?: string }>('revokeAll', options, { except: text });
     const kept = except === undefined ? undefined : (keyOf(except) ?? undefined);
-    return ask(() => this.#store.revokeTokens(accountKey(account.id), kept), isCount);
+    return ask(() => this.#store.revokeTokens(accountKey(id), kept), isCount);
   }
 
   /** The live tokens of an account, oldest first. */
   async list(account: Account): Promise<readonly TokenFacts[]> {
-    if (!isAccount(account)) throw new TypeError(`list: account must have an id, not ${describe(account)}`);
-    const stored = await ask(() => this.#store.listTokens(accountKey(account.id)), isStoredTokens);
+    const { id } = checkedAccount('list', account);
+    const stored = await ask(() => this.#store.listTokens(accountKey(id)), isStoredTokens);
     return stored.map((one) => readTokenRecord(one).token).toSorted((a, b) => a.createdAt - b.createdAt);
   }
 }

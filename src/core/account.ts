@@ -1,3 +1,5 @@
+import { describe } from './options.js';
+
 /** Who an identifier proved to be. The app may add what it likes beside `id`. */
 export interface Account {
   /** Stable and unique; never reused for another person. At most 255 bytes. */
@@ -9,4 +11,10 @@ export function isAccount(value: unknown): value is Account {
   if (typeof value !== 'object' || value === null || !Object.hasOwn(value, 'id')) return false;
   const { id } = value as Account;
   return typeof id === 'string' && id !== '' && Buffer.byteLength(id) <= 255 && id.isWellFormed();
+}
+
+/** @throws {TypeError} naming `owner`, for what is no account. */
+export function checkedAccount(owner: string, account: Account): Account {
+  if (!isAccount(account)) throw new TypeError(`${owner}: account must have an id, not ${describe(account)}`);
+  return account;
 }

@@ -1,70 +1,63 @@
 import { isCount, own } from './store-call.js';
 
-/** A confirmed authenticator app. */
-export interface StoredTotp {
-  readonly id: string;
-  readonly type: 'totp';
-  readonly label: string;
-  /** Milliseconds since the epoch. */
-  readonly createdAt: number;
-  /** Sealed by the key ring. */
-  readonly secret: string;
-  /** The last step accepted; null when no code was accepted yet. */
-  readonly lastStep: number | null;
+/** All factors of an account, as one record with the number of its last change. */
+export interface FactorDocument {
+  /** 1 for the first version, one more with each change, never again a number that was used before. */
+  readonly revision: number;
+  readonly record: string;
 }
 
-/** A factor as it is stored. Other types join this union. */
-export type StoredFactor = StoredTotp;
-
-/** An authenticator that was shown its secret and has not proven it yet. */
-export interface StoredEnrolment {
-  readonly id: string;
-  readonly label: string;
-  readonly secret: string;
-}
-
-/** Keeps the factors of an account, by the hash of its id. Durable: what it loses, nobody asks for any more. */
+/**
+ * Keeps the factors of accounts, by the hash of an account's id. Durable: what it loses, nobody is asked for any
+ * more. Every change is a compare-and-set of the whole record, so a code, a counter or a key is used up in the
+ * same step that finds it unused.
+ */
 export interface FactorStore {
-  /** Only an empty array means that there are none. */
-  readFactors(account: string): Promise<readonly StoredFactor[]>;
-  /** Replaces an enrolment that is under way. */
-  saveEnrolment(account: string, enrolment: StoredEnrolment, lifetimeMs: number): Promise<void>;
-  readEnrolment(account: string): Promise<StoredEnrolment | null>;
+  /** Null only for an account that never had a record. */
+  readFactors(account: string): Promise<FactorDocument | null>;
   /**
-   * Turns the enrolment `factor.id` into the first factor, in one step. Must answer false, and change nothing,
-   * when that enrolment is not the one under way or the account has a factor already.
+   * Writes the next version, as `expected` + 1. Must answer false, and change nothing, when the present revision is
+   * not `expected`; 0 stands for "no record". Must be atomic over all processes.
    */
-  confirmEnrolment(account: string, factor: StoredFactor): Promise<boolean>;
-  /** Sets the last accepted step. Must answer true only if `step` is above the one before. */
-  acceptStep(account: string, factor: string, step: number): Promise<boolean>;
-  /** Removes all factors and the enrolment under way. Answers how many factors there were. */
-  removeFactors(account: string): Promise<number>;
+  writeFactors(account: string, record: string, expected: number): Promise<boolean>;
+  /**
+   * Makes a security key's credential belong to one account. Must answer true for exactly one account at a time,
+   * and again for that same account.
+   */
+  claimCredential(credential: string, account: string): Promise<boolean>;
+  /** Gives a credential up; without effect for an account that does not hold it. */
+  releaseCredential(credential: string, account: string): Promise<void>;
+}
+
+/** Keeps what a client must answer within minutes: enrolments and challenges, by a hash. */
+export interface ChallengeStore {
+  /** Replaces the one before. */
+  saveChallenge(key: string, record: string, lifetimeMs: number): Promise<void>;
+  readChallenge(key: string): Promise<string | null>;
+  /** Reads and ends it in one step: must answer the record at most once. */
+  takeChallenge(key: string): Promise<string | null>;
 }
 
 export const factorStoreMethods = [
   'readFactors',
-  'saveEnrolment',
-  'readEnrolment',
-  'confirmEnrolment',
-  'acceptStep',
-  'removeFactors',
+  'writeFactors',
+  'claimCredential',
+  'releaseCredential',
 ] as const satisfies readonly (keyof FactorStore)[];
 
-/** Strict to the type of the last step: anything but null or a whole number would switch replay protection off. */
-export function isFactors(reply: unknown): boolean {
-  return Array.isArray(reply) && reply.every(isFactor);
+export const challengeStoreMethods = [
+  'saveChallenge',
+  'readChallenge',
+  'takeChallenge',
+] as const satisfies readonly (keyof ChallengeStore)[];
+
+/** Only null means that there is no record; undefined, an empty object or a list is no answer. */
+export function isDocumentOrNull(reply: unknown): boolean {
+  if (reply === null) return true;
+  const revision = own(reply, 'revision');
+  return isCount(revision) && revision > 0 && typeof own(reply, 'record') === 'string';
 }
 
-function isFactor(reply: unknown): boolean {
-  const lastStep = own(reply, 'lastStep');
-  return (
-    own(reply, 'type') === 'totp' &&
-    ['id', 'label', 'secret'].every((field) => typeof own(reply, field) === 'string') &&
-    isCount(own(reply, 'createdAt')) &&
-    (lastStep === null || isCount(lastStep))
-  );
-}
-
-export function isEnrolmentOrNull(reply: unknown): boolean {
-  return reply === null || ['id', 'label', 'secret'].every((field) => typeof own(reply, field) === 'string');
+export function isTextOrNull(reply: unknown): boolean {
+  return reply === null || typeof reply === 'string';
 }

@@ -27,8 +27,8 @@ export interface LockoutOptions {
 
 const seconds = (ms: number): number => Math.ceil(ms / 1000);
 
-/** Which secret is guessed: passwords and second factors of one account are counted apart. */
-type Guessed = 'password' | 'second factor';
+/** What is tried: passwords, second factors and starts of an enrolment of one account are counted apart. */
+type Guessed = 'password' | 'second factor' | 'enrolment';
 
 /**
  * Account lockout that holds under parallel guessing: an attempt is reserved, in one atomic step of the store,

@@ -26,13 +26,25 @@ const text = new SecretText('pcpl_', true);
 export class PendingLogins {
   constructor(readonly store: PendingLoginStore) {}
 
-  /** Opens one for a login whose password is proven; the handle is shown once and stored hashed. */
-  async open(login: Login, factors: string): Promise<string> {
+  /**
+   * Opens one for a login whose password is proven; the handle is shown once and stored hashed.
+   *
+   * @param binding - A secret that only the same client knows; without one the handle alone continues the login.
+   */
+  async open(login: Login, factors: string, binding?: string): Promise<string> {
     const { account, counted, startedAt, methods, provenAt } = login;
     if (account === undefined) throw new TypeError('A pending login needs a proven password');
     const key = accountKey(account.id);
     const handle = text.create(Buffer.from(key, 'hex').toString('base64url'));
-    const record = { v: 1, account: account.id, subject: counted?.subject ?? '', methods, provenAt, factors };
+    const record = {
+      v: 1,
+      account: account.id,
+      subject: counted?.subject ?? '',
+      methods,
+      provenAt,
+      factors,
+      binding: bindingHash(binding),
+    };
     await ask(
       () =>
         this.store.openPendingLogin({
@@ -48,13 +60,13 @@ export class PendingLogins {
     return handle;
   }
 
-  /** The login that a handle stands for; null for one that is unknown, ended, used up or mistyped. */
-  async find(handle: string): Promise<ResumedLogin | null> {
+  /** The login that a handle stands for; null for one that is unknown, ended, used up, mistyped or another client's. */
+  async find(handle: string, binding?: string): Promise<ResumedLogin | null> {
     const place = placeOf(handle);
     if (place === null) return null;
     const stored = await ask(() => this.store.readPendingLogin(...place), isPendingOrNull);
     if (stored === null) return null;
-    const login = readRecord(stored, handle);
+    const login = readRecord(stored, handle, binding);
     return login !== null && accountKey(login.account.id) === place[0] ? login : null;
   }
 
@@ -73,23 +85,32 @@ export class PendingLogins {
   }
 }
 
+function bindingHash(binding: string | undefined): string {
+  return binding === undefined ? '' : keyHash('pending binding', binding);
+}
+
 function placeOf(handle: string): [account: string, handle: string] | null {
   if (!text.isWellFormed(handle)) return null;
   return [Buffer.from(text.addressOf(handle), 'base64url').toString('hex'), keyHash('pending', handle)];
 }
 
 /** Null for a record that is not exactly ours: then nothing was proven. */
-function readRecord({ startedAt, record }: StoredPendingLogin, handle: string): ResumedLogin | null {
+function readRecord(
+  { startedAt, record }: StoredPendingLogin,
+  handle: string,
+  binding: string | undefined,
+): ResumedLogin | null {
   const read = parseRecord(record);
-  const fields = ['account', 'subject', 'methods', 'provenAt', 'factors'];
-  const [id, subject, methods, provenAt, factors] = fields.map((field) => own(read, field));
+  const fields = ['account', 'subject', 'methods', 'provenAt', 'factors', 'binding'];
+  const [id, subject, methods, provenAt, factors, bound] = fields.map((field) => own(read, field));
   if (
     own(read, 'v') !== 1 ||
     typeof id !== 'string' ||
     typeof subject !== 'string' ||
     !Array.isArray(methods) ||
     !isCount(provenAt) ||
-    typeof factors !== 'string'
+    typeof factors !== 'string' ||
+    (bound !== '' && bound !== bindingHash(binding))
   ) {
     return null;
   }

@@ -1,187 +1,200 @@
-import { createHash } from 'node:crypto';
-import { accountKey } from './access-tokens.js';
-import type { Account } from './account.js';
-import { limitList, type LockoutLimit } from './attempt-limits.js';
-import { attemptStoreMethods, type AttemptStore } from './attempt-store.js';
-import { factorStoreMethods, isFactors, type FactorStore, type StoredFactor } from './factor-store.js';
-import { KeyRing, type FactorKey } from './key-ring.js';
+import { checkedAccount, type Account } from './account.js';
+import { acceptBackupCode, regenerateBackupCodes } from './backup-codes.js';
+import { FactorAttempts } from './factor-attempts.js';
+import { FactorBook } from './factor-book.js';
+import {
+  removeFactor,
+  removeFactors,
+  renameFactor,
+  type AddingFactor,
+  type FactorAddition,
+} from './factor-changes.js';
+import {
+  enrolledOf,
+  factsOf,
+  statusOf,
+  type EnrolledFactors,
+  type FactorFacts,
+  type FactorStatus,
+} from './factor-facts.js';
+import { factorName } from './factor-name.js';
+import type { FactorJudgement, FactorVerdict, OfferedFactor } from './factor-verdict.js';
+import { KeyRing } from './key-ring.js';
 import { Lockout } from './lockout.js';
-import { callback, offering, readOptions, required, text } from './options.js';
+import { flag, readOptions, required, text } from './options.js';
 import { PendingLogins } from './pending-logins.js';
-import { pendingStoreMethods, type PendingLoginStore } from './pending-store.js';
-import { ask, isCount } from './store-call.js';
+import { readSecondFactorsOptions, type SecondFactorsOptions } from './second-factor-options.js';
+import { SecurityKeys } from './security-keys.js';
+import { canonicalTotpSecret } from './totp.js';
 import { TotpFactors, type TotpEnrolment } from './totp-factors.js';
 
-export interface SecondFactorsOptions {
-  /** Where factors, pending logins and failures are kept. */
-  readonly store: FactorStore & PendingLoginStore & AttemptStore;
-  /** The service's name, shown by authenticator apps. */
-  readonly issuer: string;
-  /** Keys that seal TOTP secrets at rest: 32 random bytes each; the first seals, every one opens. */
-  readonly keys: readonly FactorKey[];
-  /** Origin of the app's pages, such as `https://acme.example`: a second step sent from another one is refused. */
-  readonly origin?: string;
-  /**
-   * Wrong factors allowed for one account, whatever the pending login.
-   *
-   * @default 10 in 1 minute, 20 in 1 hour, 40 in 1 day; each locks for as long as its window
-   */
-  readonly limits?: readonly LockoutLimit[];
-  /**
-   * Clock of the process in milliseconds since the epoch: TOTP codes are compared with it.
-   *
-   * @default Date.now
-   */
-  readonly now?: () => number;
-}
-
-/** What an account has enrolled at this moment. */
-export interface EnrolledFactors {
-  /** For the client to choose from; empty when the account has no factor. */
-  readonly methods: readonly 'totp'[];
-  /** Changes whenever a factor comes or goes: a login begun before such a change is void. */
-  readonly fingerprint: string;
-  readonly factors: readonly StoredFactor[];
-}
-
-/** Outcome of one try at a factor. */
-export type FactorVerdict =
-  | { readonly outcome: 'verified'; readonly method: 'otp' }
-  | { readonly outcome: 'locked'; readonly busy: boolean; readonly retryAfterSeconds: number }
-  /** The pending login has ended. */
-  | { readonly outcome: 'dead' }
-  /** No key opens the secret: it was sealed under one that this process does not have. */
-  | { readonly outcome: 'unreadable' }
-  | {
-      readonly outcome: 'refused';
-      readonly reason: 'wrong' | 'replayed';
-      /** Seconds for which this failure locked the account's second factor; 0 where it did not. */
-      readonly lockedSeconds: number;
-      /** It was the pending login's last try. */
-      readonly last: boolean;
-    };
+type OnlyFirst = Pick<AddingFactor, 'onlyFirst'>;
 
 /**
- * The second factor of logins. Enrolment is confirmed with a code before it counts; each code works once; wrong
- * ones are counted per account, reserved before they are looked at.
+ * The second factors of accounts: authenticator apps, security keys, and emergency codes that come with the first of
+ * them. Each code, challenge and counter is good once; wrong ones are counted per account, before they are looked at.
  *
- * @see RFC 6238; NIST SP 800-63B-4 section 3.1.4
+ * @see RFC 6238; W3C Web Authentication Level 3; NIST SP 800-63B-4 section 3.1
  */
 export class SecondFactors {
   readonly origin: string | undefined;
+  readonly bindPending: boolean;
   readonly pending: PendingLogins;
-  readonly #store: FactorStore;
-  readonly #attempts: Lockout;
+  readonly #attempts: FactorAttempts;
+  readonly #book: FactorBook;
   readonly #totp: TotpFactors;
+  readonly #keys: SecurityKeys | undefined;
+  readonly now: () => number;
 
   /** @throws {TypeError} on an unknown option, a wrong value, a missing key or a weak one. */
   constructor(options: SecondFactorsOptions) {
-    const methods = [...factorStoreMethods, ...pendingStoreMethods, ...attemptStoreMethods];
-    const {
-      store,
-      issuer,
-      keys,
-      origin,
-      limits,
-      now = Date.now,
-    } = readOptions<SecondFactorsOptions>('SecondFactors', options, {
-      store: required(offering('a store such as memoryStore() or redisStore(redis)', ...methods)),
-      issuer: required(text),
-      keys: required({ demand: 'a list of 32-byte keys', accepts: Array.isArray, secret: true }),
-      origin: { demand: 'an origin such as https://acme.example', accepts: isOrigin },
-      limits: limitList,
-      now: callback,
-    });
+    const { store, factorStore, issuer, keys, limits, origin, party, bindPending, now } =
+      readSecondFactorsOptions(options);
     this.origin = origin;
+    this.bindPending = bindPending;
     this.pending = new PendingLogins(store);
-    this.#store = store;
-    this.#attempts = new Lockout({ store, addressLimits: false, ...(limits !== undefined && { limits }) });
-    this.#totp = new TotpFactors(store, new KeyRing('SecondFactors', keys), issuer, now);
+    this.now = now;
+    const lockout = new Lockout({ store, addressLimits: false, ...(limits !== undefined && { limits }) });
+    this.#attempts = new FactorAttempts(lockout, this.pending);
+    this.#book = new FactorBook(factorStore);
+    this.#totp = new TotpFactors(this.#book, store, new KeyRing('SecondFactors', keys), issuer, now);
+    if (party !== undefined) this.#keys = new SecurityKeys(this.#book, factorStore, store, party, now);
   }
 
   /** @throws {StoreUnavailable} when the store cannot tell: the login must then be refused. */
   async enrolled(account: Account): Promise<EnrolledFactors> {
-    const factors = await ask(() => this.#store.readFactors(accountKey(account.id)), isFactors);
-    const ids = factors.map(({ id }) => id).toSorted((a, b) => (a < b ? -1 : 1));
-    return {
-      methods: [...new Set(factors.map(({ type }) => type))],
-      fingerprint: createHash('sha256').update(JSON.stringify(ids)).digest('base64url'),
-      factors,
-    };
+    return enrolledOf(await this.#book.read(account));
+  }
+
+  /** Request options for the account's security keys in one pending login; null when it has none. */
+  async challenge(account: Account, { factors }: EnrolledFactors, handle: string): Promise<object | null> {
+    return this.#keys === undefined ? null : this.#keys.challenge(account, handle, factors);
+  }
+
+  /** Tries a factor of an account, for the pending login that `handle` names. */
+  async verify(account: Account, offered: OfferedFactor, handle?: string): Promise<FactorVerdict> {
+    return this.#attempts.judge(account, offered.kind, handle, () => this.#judge(account, offered, handle));
+  }
+
+  async #judge(account: Account, offered: OfferedFactor, handle?: string): Promise<FactorJudgement> {
+    if (offered.kind === 'totp') return this.#totp.accept(account, offered.code);
+    if (offered.kind === 'backup_code')
+      return acceptBackupCode(this.#book, account, offered.code, this.now());
+    // A challenge belongs to a pending login: without one there is none to answer.
+    if (this.#keys === undefined || handle === undefined) return 'wrong';
+    return this.#keys.accept(account, handle, offered.response);
+  }
+
+  /** The account's factors, and how many emergency codes are left. */
+  async status(account: Account): Promise<FactorStatus> {
+    return statusOf(await this.#book.read(checked(account)));
   }
 
   /**
-   * Tries a code at the factors of an account. The try is counted before the code is looked at, and again for
-   * the pending login that it belongs to; it is given back when it succeeds or cannot be decided.
-   */
-  async verify(
-    account: Account,
-    { factors }: EnrolledFactors,
-    code: string,
-    handle?: string,
-  ): Promise<FactorVerdict> {
-    const names = { identifier: '', account: account.id, address: undefined };
-    const attempt = await this.#attempts.reserve(names, 'second factor');
-    if (!attempt.granted) {
-      return { outcome: 'locked', busy: attempt.busy, retryAfterSeconds: attempt.retryAfterSeconds };
-    }
-    try {
-      const tried = handle === undefined ? { last: false } : await this.pending.try(handle);
-      const matched = tried === null ? 'dead' : await this.#totp.accept(account, factors, code);
-      if (tried === null || matched === 'dead' || matched === 'unreadable') {
-        await attempt.giveBack();
-        return { outcome: matched === 'unreadable' ? matched : 'dead' };
-      }
-      if (matched === 'accepted') {
-        await attempt.giveBack();
-        const alive = handle === undefined || (await this.pending.close(handle));
-        return alive ? { outcome: 'verified', method: 'otp' } : { outcome: 'dead' };
-      }
-      const { account: lockedSeconds } = await attempt.fail();
-      const { last } = tried;
-      return {
-        outcome: 'refused',
-        reason: matched,
-        last,
-        lockedSeconds,
-      };
-    } catch (error) {
-      // Undecided, so not a failure. If the store is gone this fails too, and the attempt ages out.
-      // Not waited for: the refusal must go out in time.
-      void attempt.giveBack().catch(() => {});
-      throw error;
-    }
-  }
-
-  /**
-   * Starts to enrol an authenticator app. Nothing is asked for at logins until `confirmTotp`. Null when the
-   * account has a factor already. Replaces an enrolment that was started before.
+   * Starts to enrol an authenticator app, in place of one begun before. Nothing is asked for at logins until
+   * `confirmTotp`.
    *
-   * @param options - `label`: what the app shows beside the issuer, usually the user name.
+   * @param options - `label`: shown by the app beside the issuer, usually the user name. `name`: shown in lists.
+   * `replaces`: id of a factor that goes in the moment that this one is confirmed.
+   * @throws {Busy} on more starts than the limits allow.
    */
-  async beginTotp(account: Account, options: { readonly label: string }): Promise<TotpEnrolment | null> {
-    const { label } = readOptions<{ readonly label: string }>('beginTotp', options, {
-      label: required(text),
-    });
-    return (await this.enrolled(account)).factors.length > 0 ? null : this.#totp.begin(account, label);
+  async beginTotp(
+    account: Account,
+    options: { readonly label: string; readonly name?: string; readonly replaces?: string },
+  ): Promise<TotpEnrolment> {
+    const rules = { label: required(text), name: factorName, replaces: text };
+    const { label, name = 'Authenticator app', replaces } = readOptions('beginTotp', options, rules);
+    await this.#attempts.start(checked(account));
+    return this.#totp.begin(account, name, label, replaces);
   }
 
-  /** Switches the authenticator on with a code of it. False for a wrong code and when none was started. */
-  async confirmTotp(account: Account, code: string): Promise<boolean> {
-    return this.#totp.confirm(account, code);
+  /** Switches the begun authenticator on with a code of it, which is used up. */
+  async confirmTotp(account: Account, code: string, options: OnlyFirst = {}): Promise<FactorAddition> {
+    const adding = readOptions('confirmTotp', options, { onlyFirst: flag });
+    return this.#totp.confirm(checked(account), code, adding);
+  }
+
+  /**
+   * Takes over an authenticator that its owner has enrolled elsewhere, for apps that migrate.
+   *
+   * @param options - `secret`: base32, 80 bits or more, of SHA-1, 6 digits and 30 seconds.
+   * @throws {TypeError} for another secret; it is never quoted.
+   */
+  async importTotp(
+    account: Account,
+    options: { readonly secret: string; readonly name?: string },
+  ): Promise<FactorAddition> {
+    const rules = { secret: { ...required(text), secret: true }, name: factorName };
+    const { secret, name = 'Authenticator app' } = readOptions('importTotp', options, rules);
+    const canonical = canonicalTotpSecret(secret);
+    if (canonical === null) throw new TypeError('importTotp: secret must be base32 of 80 to 512 bits');
+    return this.#totp.import(checked(account), name, canonical);
+  }
+
+  /**
+   * Creation options for the browser; null where no `origin` is set.
+   *
+   * @throws {Busy} on more starts than the limits allow.
+   */
+  async beginSecurityKey(account: Account, options: { readonly userName: string }): Promise<object | null> {
+    const { userName } = readOptions('beginSecurityKey', options, { userName: required(text) });
+    if (this.#keys === undefined) return null;
+    await this.#attempts.start(checked(account));
+    return this.#keys.beginRegistration(account, userName);
+  }
+
+  /** Registers the key that answered (a RegistrationResponseJSON); the challenge is used up. */
+  async confirmSecurityKey(
+    account: Account,
+    response: unknown,
+    options: OnlyFirst & { readonly name?: string } = {},
+  ): Promise<FactorAddition> {
+    const rules = { name: factorName, onlyFirst: flag };
+    const { name = 'Security key', ...adding } = readOptions('confirmSecurityKey', options, rules);
+    if (this.#keys === undefined) return { outcome: 'wrong' };
+    return this.#keys.confirmRegistration(checked(account), response, name, adding);
+  }
+
+  /** Renames a factor; null when the account has it not. */
+  async rename(account: Account, id: string, name: string): Promise<FactorFacts | null> {
+    readOptions('rename', { name }, { name: required(factorName) });
+    return renameFactor(this.#book, checked(account), id, name);
+  }
+
+  /**
+   * Removes a factor; with the last one the emergency codes go.
+   *
+   * @param options - `keepLast`: refuses, as `kept`, where no other factor would be left.
+   */
+  async remove(
+    account: Account,
+    id: string,
+    options: { readonly keepLast?: boolean } = {},
+  ): Promise<FactorFacts | 'not_found' | 'kept'> {
+    const { keepLast = false } = readOptions<{ keepLast?: boolean }>('remove', options, { keepLast: flag });
+    const removed = await removeFactor(this.#book, checked(account), id, keepLast ? 1 : 0);
+    if (typeof removed === 'string') return removed;
+    await this.#keys?.releaseAll(account, [removed]);
+    return factsOf(removed);
+  }
+
+  /** Removes every factor and code, for an account that lost them. Answers what there was. */
+  async removeAll(account: Account): Promise<readonly FactorFacts[]> {
+    await Promise.all([this.#totp.endEnrolment(checked(account)), this.#keys?.endRegistration(account)]);
+    const removed = await removeFactors(this.#book, account);
+    await this.#keys?.releaseAll(account, removed);
+    return removed.map(factsOf);
+  }
+
+  /** New emergency codes in place of all old ones, to be shown once; null when the account has no factor. */
+  async regenerateBackupCodes(account: Account): Promise<readonly string[] | null> {
+    return regenerateBackupCodes(this.#book, checked(account), this.now());
   }
 
   /** Forgets the account's wrong factors. Answers whether there were any. */
   async unlock(account: Account): Promise<boolean> {
-    return this.#attempts.unlock([account.id], 'second factor');
-  }
-
-  /** Removes every factor, for an account that lost them. Answers how many there were. */
-  async removeAll(account: Account): Promise<number> {
-    return ask(() => this.#store.removeFactors(accountKey(account.id)), isCount);
+    return this.#attempts.unlock(checked(account));
   }
 }
 
-function isOrigin(value: unknown): boolean {
-  return typeof value === 'string' && URL.canParse(value) && new URL(value).origin === value;
-}
+const checked = (account: Account): Account => checkedAccount('SecondFactors', account);

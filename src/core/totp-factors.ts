@@ -1,14 +1,23 @@
 import { randomUUID } from 'node:crypto';
 import { accountKey } from './access-tokens.js';
-import { isAccount, type Account } from './account.js';
-import { isEnrolmentOrNull, type FactorStore, type StoredFactor } from './factor-store.js';
+import type { Account } from './account.js';
+import { addFactor, type AddingFactor, type FactorAddition } from './factor-changes.js';
+import type { FactorBook } from './factor-book.js';
+import type { Factor, Factors, TotpFactor } from './factor-record.js';
+import { isTextOrNull, type ChallengeStore } from './factor-store.js';
+import type { FactorJudgement } from './factor-verdict.js';
+import { keyHash } from './key-hash.js';
 import type { KeyRing } from './key-ring.js';
-import { describe } from './options.js';
-import { ask, isBoolean, isNothing } from './store-call.js';
-import { isTotpCode, matchTotpStep, newTotpSecret, totpUri } from './totp.js';
+import { qrCode } from './qr-code.js';
+import { parseRecord } from './record.js';
+import { ask, isNothing, own } from './store-call.js';
+import { isTotpCode, matchTotpStep, newTotpSecret, totpStep, totpUri } from './totp.js';
 
 /** How long a shown secret waits for its first code, in milliseconds. */
 const enrolmentMs = 600_000;
+
+/** Wrong codes in a row, over whatever time, after which codes are refused until another factor is used (NIST SP 800-63B-4 section 3.2.2). */
+const mostWrongCodes = 100;
 
 /** An authenticator that may be shown to its owner, once. */
 export interface TotpEnrolment {
@@ -16,72 +25,136 @@ export interface TotpEnrolment {
   readonly secret: string;
   /** `otpauth://` URI, for a QR code. */
   readonly uri: string;
+  /** The QR code, as an SVG data URL for an `<img>`. */
+  readonly qr: string;
+}
+
+/** What is begun: kept sealed until a first code confirms it. */
+interface Begun {
+  readonly id: string;
+  readonly name: string;
+  readonly secret: string;
+  readonly replaces?: string;
 }
 
 /** Authenticator apps of accounts: sealed at rest, confirmed before they count, each code good once. */
 export class TotpFactors {
   constructor(
-    readonly store: FactorStore,
+    readonly book: FactorBook,
+    readonly challenges: ChallengeStore,
     readonly keys: KeyRing,
     readonly issuer: string,
     readonly now: () => number,
   ) {}
 
-  async begin(account: Account, label: string): Promise<TotpEnrolment> {
-    const key = keyOf(account);
-    const id = randomUUID();
+  async begin(account: Account, name: string, label: string, replaces?: string): Promise<TotpEnrolment> {
     const secret = newTotpSecret();
-    const enrolment = { id, label, secret: this.keys.seal(secret, contextOf(account, id)) };
-    await ask(() => this.store.saveEnrolment(key, enrolment, enrolmentMs), isNothing);
-    return { secret, uri: totpUri(this.issuer, label, secret) };
+    const begun = { ...this.#sealed(account, name, secret), ...(replaces !== undefined && { replaces }) };
+    const key = enrolmentKey(account);
+    await ask(() => this.challenges.saveChallenge(key, JSON.stringify(begun), enrolmentMs), isNothing);
+    const uri = totpUri(this.issuer, label, secret);
+    return { secret, uri, qr: qrCode(uri) };
   }
 
-  async confirm(account: Account, code: string): Promise<boolean> {
-    const key = keyOf(account);
-    const enrolment = await ask(() => this.store.readEnrolment(key), isEnrolmentOrNull);
-    if (enrolment === null || typeof code !== 'string' || !isTotpCode(code)) return false;
-    const { id, label, secret: sealed } = enrolment;
-    const secret = this.keys.open(sealed, contextOf(account, id));
-    const step = secret === null ? null : matchTotpStep(secret, code, this.now());
-    if (step === null) return false;
-    // The code that confirms is used up by it.
-    const factor = {
-      id,
-      type: 'totp',
-      label,
-      createdAt: this.now(),
-      secret: sealed,
-      lastStep: step,
-    } as const;
-    return ask(() => this.store.confirmEnrolment(key, factor), isBoolean);
-  }
-
-  /** Offers a code to each authenticator. The store decides, by compare-and-set, whether its step is still unused. */
-  async accept(
-    account: Account,
-    factors: readonly StoredFactor[],
-    code: string,
-  ): Promise<'accepted' | 'wrong' | 'replayed' | 'unreadable'> {
-    const key = keyOf(account);
+  /** `wrong` also when none was begun, and for the second of two that confirm one enrolment. */
+  async confirm(account: Account, code: string, adding: AddingFactor): Promise<FactorAddition> {
+    const key = enrolmentKey(account);
+    const record = await ask(() => this.challenges.readChallenge(key), isTextOrNull);
+    const begun = record === null ? null : readBegun(record);
+    const secret = begun === null ? null : this.#open(account, begun);
     const now = this.now();
-    let outcome: 'wrong' | 'replayed' | 'unreadable' = 'unreadable';
-    for (const { id, secret: sealed, lastStep } of factors) {
-      const secret = this.keys.open(sealed, contextOf(account, id));
-      if (secret !== null && outcome === 'unreadable') outcome = 'wrong';
-      const step = secret === null ? null : matchTotpStep(secret, code, now);
-      if (step === null) continue;
-      outcome = 'replayed';
-      if (lastStep !== null && step <= lastStep) continue;
-      // oxlint-disable-next-line no-await-in-loop -- a code is offered to one factor after the other
-      if (await ask(() => this.store.acceptStep(key, id, step), isBoolean)) return 'accepted';
+    const step = secret === null || !isTotpCode(code) ? null : matchTotpStep(secret, code, now);
+    if (begun === null || step === null) return { outcome: 'wrong' };
+    const taken = await ask(() => this.challenges.takeChallenge(key), isTextOrNull);
+    if (taken !== record) return { outcome: 'wrong' };
+    const { replaces } = begun;
+    // The code that confirms is used up by it.
+    return addFactor(this.book, account, newTotp(begun, step, now), {
+      ...adding,
+      ...(replaces !== undefined && { replaces }),
+    });
+  }
+
+  /** What is begun can be confirmed no more. */
+  async endEnrolment(account: Account): Promise<void> {
+    await ask(() => this.challenges.takeChallenge(enrolmentKey(account)), isTextOrNull);
+  }
+
+  /** Adds an authenticator that its owner has already, from an app's former system. */
+  async import(account: Account, name: string, secret: string): Promise<FactorAddition> {
+    const factor = newTotp(this.#sealed(account, name, secret), null, this.now());
+    // A migration may run twice: with the secret in two factors, each code would work twice.
+    const isSame = (one: Factor): boolean => one.type === 'totp' && this.#open(account, one) === secret;
+    return addFactor(this.book, account, factor, {}, isSame);
+  }
+
+  /** Offers a code to each authenticator. Found and used up in one compare-and-set. */
+  async accept(account: Account, code: string): Promise<FactorJudgement> {
+    const now = this.now();
+    return this.book.change<FactorJudgement>(account, (factors) => {
+      if (factors.wrongCodes >= mostWrongCodes) return { factors: null, answer: 'suspended' };
+      const judged = this.#judge(account, factors, code, now);
+      if (typeof judged === 'object') {
+        const used = { ...judged, lastUsedAt: now };
+        const list = factors.list.map((one) => (one.id === judged.id ? used : one));
+        return { factors: { ...factors, list, wrongCodes: 0 }, answer: { codesLeft: null } };
+      }
+      // Without an authenticator there is nothing to guess.
+      const isGuess = judged === 'wrong' && factors.list.some(({ type }) => type === 'totp');
+      if (!isGuess) return { factors: null, answer: judged };
+      const wrongCodes = factors.wrongCodes + 1;
+      return {
+        factors: { ...factors, wrongCodes },
+        answer: wrongCodes >= mostWrongCodes ? 'suspended' : 'wrong',
+      };
+    });
+  }
+
+  /** The authenticator that the code is of, with the step that it uses up. */
+  #judge(
+    account: Account,
+    { list }: Factors,
+    code: string,
+    now: number,
+  ): TotpFactor | 'wrong' | 'replayed' | 'clock' | 'unreadable' {
+    const totps = list.filter((factor) => factor.type === 'totp');
+    let found: 'wrong' | 'replayed' | 'clock' | 'unreadable' = totps.length === 0 ? 'wrong' : 'unreadable';
+    for (const factor of totps) {
+      const secret = this.#open(account, factor);
+      if (secret === null) continue;
+      const step = matchTotpStep(secret, code, now);
+      const last = factor.lastStep ?? -1;
+      if (step !== null && step > last) return { ...factor, lastStep: step };
+      if (step !== null) found = last > totpStep(now) ? 'clock' : 'replayed';
+      else if (found === 'unreadable') found = 'wrong';
     }
-    return outcome;
+    return found;
+  }
+
+  /** Null where no key of the ring opens it. */
+  #open(account: Account, { id, secret }: Begun): string | null {
+    return this.keys.open(secret, contextOf(account, id));
+  }
+
+  #sealed(account: Account, name: string, secret: string): Begun {
+    const id = randomUUID();
+    return { id, name, secret: this.keys.seal(secret, contextOf(account, id)) };
   }
 }
 
-function keyOf(account: Account): string {
-  if (!isAccount(account)) throw new TypeError(`account must have an id, not ${describe(account)}`);
-  return accountKey(account.id);
+function readBegun(record: string): Begun | null {
+  const read = parseRecord(record);
+  const [id, name, secret, replaces] = ['id', 'name', 'secret', 'replaces'].map((field) => own(read, field));
+  if (typeof id !== 'string' || typeof name !== 'string' || typeof secret !== 'string') return null;
+  return { id, name, secret, ...(typeof replaces === 'string' && { replaces }) };
+}
+
+function newTotp({ id, name, secret }: Begun, lastStep: number | null, now: number): TotpFactor {
+  return { type: 'totp', id, name, createdAt: now, lastUsedAt: null, secret, lastStep };
+}
+
+function enrolmentKey(account: Account): string {
+  return keyHash('totp enrolment', accountKey(account.id));
 }
 
 /** A sealed secret opens only for the account and the factor that it was sealed for. */

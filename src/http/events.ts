@@ -11,6 +11,12 @@ interface WithReason {
 interface Locked {
   readonly retryAfterSeconds: number;
 }
+interface Left {
+  readonly left: number;
+}
+interface OfFactor {
+  readonly factor: string;
+}
 /** The lockout's key of what was counted: the same for the same name, and no name. */
 interface OfSubject {
   readonly subject: string;
@@ -27,6 +33,18 @@ type Happening =
   | Named<'second_factor.locked', OfAccount & Locked>
   | Named<'second_factor.unreadable', OfAccount & WithReason>
   | Named<'totp.replayed', OfAccount>
+  | Named<'totp.suspended', OfAccount>
+  | Named<'clock.turned_back', OfAccount>
+  | Named<'backup_code.used', OfAccount & Left>
+  | Named<'backup_codes.depleted', OfAccount & Left>
+  | Named<'backup_codes.regenerated', OfAccount>
+  | Named<'security_key.cloned', OfAccount>
+  | Named<'factor.enrolled', OfAccount & OfFactor>
+  | Named<'factor.removed', OfAccount & OfFactor>
+  | Named<'factor.renamed', OfAccount & OfFactor>
+  | Named<'factor.change_refused', OfAccount & WithReason>
+  | Named<'factors.reset_refused', OfAccount & WithReason>
+  | Named<'factors.reset', OfAccount & { readonly actor: string; readonly count: number }>
   | Named<'pending_login.exhausted', OfAccount>
   | Named<'token.issued', OfAccount & { readonly token: string; readonly scope: string }>
   | Named<'token.revoked', OfAccount & { readonly token: string }>

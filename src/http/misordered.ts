@@ -8,17 +8,25 @@ const demands = {
   requireSecondFactor: 'mount it once, after the password step or after resumeLogin',
   resumeLogin: 'mount it first on the route of the second step',
   revokeToken: 'mount it after requireToken',
+  requireFreshLogin: 'mount it after requireToken',
+  requireEnrolment: 'mount it after requireToken',
+  resetSecondFactors: 'mount it after requireToken',
+  auditSecondFactors: 'mount it after requireToken',
+  secondFactorRoutes: 'mount them behind requireToken',
   issueToken: 'mount it last, after lockout, the password step and requireSecondFactor',
 } as const;
 
+/** Middleware that proves nothing in the wrong place. */
+export type Misordered = keyof typeof demands;
+
 /** Tells the developer, once, that middleware ran in an order that proves nothing. */
-export function tellMisordered(ctx: AuthContext, middleware: keyof typeof demands): void {
+export function tellMisordered(ctx: AuthContext, middleware: Misordered): void {
   const reason = `${middleware} is out of order: ${demands[middleware]}`;
   if (emitWeakness(ctx, reason)) process.emitWarning(reason, { code: 'PORTCULLIS_ORDER' });
 }
 
 /** The same for a login, which it refuses. */
-export function refuseMisordered(ctx: AuthContext, middleware: keyof typeof demands): void {
+export function refuseMisordered(ctx: AuthContext, middleware: Misordered): void {
   tellMisordered(ctx, middleware);
   refuse(ctx, 'invalid_credentials');
 }

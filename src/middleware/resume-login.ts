@@ -6,6 +6,7 @@ import { bodyField, type FieldReader } from '../http/fields.js';
 import { findAgain, type AccountFinder } from '../http/find-account.js';
 import { loginOf } from '../http/login.js';
 import { refuseMisordered } from '../http/misordered.js';
+import { readBinding } from '../http/pending-cookie.js';
 import { refuse, refuseUndecided } from '../http/refuse.js';
 import { isFromAnotherSite } from '../http/site.js';
 
@@ -46,7 +47,9 @@ export function resumeLogin(factors: SecondFactors, options: ResumeLoginOptions 
     const handle = readPending(ctx);
     if (typeof handle !== 'string' || handle === '') return refuse(ctx, 'invalid_request');
 
-    const resumed = await factors.pending.find(handle).catch((error: unknown) => refuseUndecided(ctx, error));
+    const resumed = await factors.pending
+      .find(handle, readBinding(ctx, factors.origin))
+      .catch((error: unknown) => refuseUndecided(ctx, error));
     if (resumed === undefined) return;
     if (resumed === null) return refuse(ctx, 'pending_login_invalid');
     const found = await findAgain(ctx, findAccount, resumed.account);

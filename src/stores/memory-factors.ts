@@ -1,40 +1,45 @@
-import type { FactorStore, StoredEnrolment, StoredFactor } from '../core/factor-store.js';
+import type { ChallengeStore, FactorDocument, FactorStore } from '../core/factor-store.js';
 import { BoundedMap } from './bounded-map.js';
 import type { MemoryClock } from './memory-clock.js';
 
 export function memoryFactors(clock: MemoryClock, maxEntries: number): FactorStore {
-  const factors = new BoundedMap<readonly StoredFactor[]>(clock.ms, maxEntries);
-  const enrolments = new BoundedMap<StoredEnrolment>(clock.ms, maxEntries);
+  const documents = new BoundedMap<FactorDocument>(clock.ms, maxEntries);
+  const owners = new BoundedMap<string>(clock.ms, maxEntries);
 
   return {
     async readFactors(account) {
-      return factors.get(account) ?? [];
+      return documents.get(account) ?? null;
     },
-    async saveEnrolment(account, enrolment, lifetimeMs) {
-      enrolments.set(account, enrolment, lifetimeMs);
-    },
-    async readEnrolment(account) {
-      return enrolments.get(account) ?? null;
-    },
-    async confirmEnrolment(account, factor) {
-      if (enrolments.get(account)?.id !== factor.id || factors.get(account) !== undefined) return false;
-      factors.set(account, [factor], Number.POSITIVE_INFINITY);
-      enrolments.delete(account);
+    async writeFactors(account, record, expected) {
+      if ((documents.get(account)?.revision ?? 0) !== expected) return false;
+      documents.set(account, { revision: expected + 1, record }, Number.POSITIVE_INFINITY);
       return true;
     },
-    async acceptStep(account, id, step) {
-      const before = factors.get(account) ?? [];
-      const factor = before.find((one) => one.id === id);
-      if (factor === undefined || (factor.lastStep ?? -1) >= step) return false;
-      const after = before.map((one) => (one === factor ? { ...one, lastStep: step } : one));
-      factors.set(account, after, Number.POSITIVE_INFINITY);
-      return true;
+    async claimCredential(credential, account) {
+      const owner = owners.get(credential);
+      if (owner === undefined) owners.set(credential, account, Number.POSITIVE_INFINITY);
+      return (owner ?? account) === account;
     },
-    async removeFactors(account) {
-      const count = factors.get(account)?.length ?? 0;
-      factors.delete(account);
-      enrolments.delete(account);
-      return count;
+    async releaseCredential(credential, account) {
+      if (owners.get(credential) === account) owners.delete(credential);
+    },
+  };
+}
+
+export function memoryChallenges(clock: MemoryClock, maxEntries: number): ChallengeStore {
+  const challenges = new BoundedMap<string>(clock.ms, maxEntries);
+
+  return {
+    async saveChallenge(key, record, lifetimeMs) {
+      challenges.set(key, record, lifetimeMs);
+    },
+    async readChallenge(key) {
+      return challenges.get(key) ?? null;
+    },
+    async takeChallenge(key) {
+      const record = challenges.get(key) ?? null;
+      challenges.delete(key);
+      return record;
     },
   };
 }

@@ -1,23 +1,24 @@
 import type { AttemptStore } from '../core/attempt-store.js';
-import type { FactorStore } from '../core/factor-store.js';
+import type { ChallengeStore, FactorStore } from '../core/factor-store.js';
 import { callback, integer, readOptions } from '../core/options.js';
 import type { PendingLoginStore } from '../core/pending-store.js';
 import type { TokenStore } from '../core/token-store.js';
 import { memoryAttempts } from './memory-attempts.js';
 import { memoryClock } from './memory-clock.js';
 import { memoryCutoffs } from './memory-cutoffs.js';
-import { memoryFactors } from './memory-factors.js';
+import { memoryChallenges, memoryFactors } from './memory-factors.js';
 import { memoryPending } from './memory-pending.js';
 import { memoryTokens } from './memory-tokens.js';
 
 /** Every port that the core declares. */
-export type Store = AttemptStore & TokenStore & PendingLoginStore & FactorStore;
+export type Store = AttemptStore & TokenStore & PendingLoginStore & FactorStore & ChallengeStore;
 
 export interface MemoryStoreOptions {
   /**
-   * Most records of each kind: counted subjects, tokens, accounts with a pending login, accounts with a factor.
-   * Beyond it new ones are refused with `store_unavailable`. About 0.4 KB for a subject, 0.8 KB for a token, 1.2 KB for a
-   * factor, and up to 3.3 KB for the pending logins of an account.
+   * Most records of each kind: counted subjects, tokens, accounts with a pending login, accounts with factors,
+   * credentials of security keys, challenges. Beyond it new ones are refused with `store_unavailable`. About 0.4 KB for
+   * a subject, 0.8 KB for a token, 0.5 KB for a credential or a challenge, 1.2 KB for an account and 1 KB more for each
+   * of its factors, and up to 3.3 KB for the pending logins of an account.
    *
    * @default 100_000
    */
@@ -49,6 +50,7 @@ export function memoryStore(options: MemoryStoreOptions = {}): Store {
     ...memoryTokens(clock, maxEntries, cutoffs),
     ...memoryPending(clock, maxEntries, cutoffs),
     ...memoryFactors(clock, maxEntries),
+    ...memoryChallenges(clock, maxEntries),
     weaknesses: () => (inProduction ? [weakness] : []),
   };
 }

@@ -1,99 +1,69 @@
-import type { FactorStore, StoredEnrolment, StoredFactor } from '../core/factor-store.js';
-import { StoreUnavailable } from '../core/errors.js';
-import { parseRecord } from '../core/record.js';
-import { isCount } from '../core/store-call.js';
+import type { ChallengeStore, FactorStore } from '../core/factor-store.js';
+import { isCount, nonsense } from '../core/store-call.js';
 import { isOne, Script, type RedisConnection } from './redis-connection.js';
 
-// The factors of an account are one hash without an end: `on` says that there are some, `factor:<id>` holds what
-// does not change, `step:<id>` the last accepted step. `on` without a factor is a broken record, never "none".
-const confirm = new Script(`
-local enrolment = redis.call('GET', KEYS[2])
-if not enrolment or string.sub(enrolment, 1, #ARGV[1] + 1) ~= ARGV[1] .. ' ' then return 0 end
-if redis.call('EXISTS', KEYS[1]) == 1 then return 0 end
-redis.call('HSET', KEYS[1], 'on', '1', 'factor:' .. ARGV[1], ARGV[2])
-if ARGV[3] ~= '' then redis.call('HSET', KEYS[1], 'step:' .. ARGV[1], ARGV[3]) end
-redis.call('DEL', KEYS[2])
+// The factors of an account are one string without an end, "<revision> <record>"; a credential's owner is another.
+const write = new Script(`
+local value = redis.call('GET', KEYS[1])
+local revision = '0'
+if value then revision = string.match(value, '^([1-9]%d*) ') end
+if revision ~= ARGV[2] then return 0 end
+redis.call('SET', KEYS[1], string.format('%.0f ', ARGV[2] + 1) .. ARGV[1])
 return 1
 `);
 
-const accept = new Script(`
-local field = 'step:' .. ARGV[1]
-if redis.call('HEXISTS', KEYS[1], 'factor:' .. ARGV[1]) == 0 then return 0 end
-local last = redis.call('HGET', KEYS[1], field)
-if last and not (string.match(last, '^%d+$') and tonumber(last) < tonumber(ARGV[2])) then return 0 end
-redis.call('HSET', KEYS[1], field, ARGV[2])
-return 1
-`);
-
-const remove = new Script(`
-local count = 0
-for _, field in ipairs(redis.call('HKEYS', KEYS[1])) do
-  if string.sub(field, 1, 7) == 'factor:' then count = count + 1 end
-end
-redis.call('DEL', KEYS[1], KEYS[2])
-return count
+const release = new Script(`
+if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end
+return 0
 `);
 
 export function redisFactors(connection: RedisConnection): FactorStore {
   const factorsKey = (account: string): string => connection.key('factors', account);
-  const enrolmentKey = (account: string): string => connection.key('enrolment', account);
+  const credentialKey = (credential: string): string => connection.key('credential', credential);
 
   return {
     async readFactors(account) {
-      const reply = await connection.send('HGETALL', factorsKey(account));
-      if (!Array.isArray(reply)) throw broken();
-      const fields = new Map<string, unknown>();
-      for (let i = 0; i < reply.length; i += 2) fields.set(String(reply[i]), reply[i + 1]);
-      return readFields(fields);
-    },
-    async saveEnrolment(account, enrolment, lifetimeMs) {
-      const value = `${enrolment.id} ${JSON.stringify(enrolment)}`;
-      const reply = await connection.send('SET', enrolmentKey(account), value, 'PX', lifetimeMs);
-      if (reply !== 'OK') throw broken();
-    },
-    async readEnrolment(account) {
-      const value = await connection.send('GET', enrolmentKey(account));
+      const value = textOrNull(await connection.send('GET', factorsKey(account)));
       if (value === null) return null;
-      if (typeof value !== 'string') throw broken();
-      return parseRecord(value.slice(value.indexOf(' ') + 1)) as StoredEnrolment;
+      // As the script writes it, and nothing else that Number() takes: " 1", "1e3", "0x1".
+      const [start, digits = ''] = /^([1-9]\d{0,15}) /.exec(value) ?? [];
+      const revision = Number(digits);
+      if (start === undefined || !isCount(revision)) throw nonsense();
+      return { revision, record: value.slice(start.length) };
     },
-    async confirmEnrolment(account, factor) {
-      const { lastStep, ...lasting } = factor;
-      const keys = [factorsKey(account), enrolmentKey(account)];
-      return isOne(await connection.run(confirm, keys, [factor.id, JSON.stringify(lasting), lastStep ?? '']));
+    async writeFactors(account, record, expected) {
+      return isOne(await connection.run(write, [factorsKey(account)], [record, expected]));
     },
-    async acceptStep(account, factor, step) {
-      return isOne(await connection.run(accept, [factorsKey(account)], [factor, step]));
+    async claimCredential(credential, account) {
+      const key = credentialKey(credential);
+      const reply = await connection.send('SET', key, account, 'NX');
+      if (reply !== null && reply !== 'OK') throw nonsense();
+      return reply === 'OK' || textOrNull(await connection.send('GET', key)) === account;
     },
-    async removeFactors(account) {
-      const count = await connection.run(remove, [factorsKey(account), enrolmentKey(account)], []);
-      if (!isCount(count)) throw broken();
-      return count;
+    async releaseCredential(credential, account) {
+      isOne(await connection.run(release, [credentialKey(credential)], [account]));
     },
   };
 }
 
-function readFields(fields: ReadonlyMap<string, unknown>): StoredFactor[] {
-  const factors = [...fields].flatMap(([field, value]) => {
-    if (!field.startsWith('factor:')) return [];
-    const lasting = typeof value === 'string' ? parseRecord(value) : null;
-    if (typeof lasting !== 'object' || lasting === null) throw broken();
-    // Its shape is checked with every store's replies, in core.
-    return [
-      { ...lasting, lastStep: readStep(fields.get(`step:${field.slice('factor:'.length)}`)) } as StoredFactor,
-    ];
-  });
-  if (factors.length === 0 && fields.size > 0) throw broken();
-  return factors;
+export function redisChallenges(connection: RedisConnection): ChallengeStore {
+  const keyOf = (key: string): string => connection.key('challenge', key);
+
+  return {
+    async saveChallenge(key, record, lifetimeMs) {
+      const reply = await connection.send('SET', keyOf(key), record, 'PX', lifetimeMs);
+      if (reply !== 'OK') throw nonsense();
+    },
+    async readChallenge(key) {
+      return textOrNull(await connection.send('GET', keyOf(key)));
+    },
+    async takeChallenge(key) {
+      return textOrNull(await connection.send('GETDEL', keyOf(key)));
+    },
+  };
 }
 
-function readStep(value: unknown): number | null {
-  if (value === undefined) return null;
-  const step = typeof value === 'string' && /^\d{1,15}$/.test(value) ? Number(value) : Number.NaN;
-  if (!isCount(step)) throw broken();
-  return step;
-}
-
-function broken(): StoreUnavailable {
-  return new StoreUnavailable('a factor record that makes no sense');
+function textOrNull(reply: unknown): string | null {
+  if (reply !== null && typeof reply !== 'string') throw nonsense();
+  return reply;
 }

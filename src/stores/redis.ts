@@ -3,7 +3,7 @@ import type { Store } from './memory.js';
 import { redisAttempts } from './redis-attempts.js';
 import { RedisConnection, type RedisClient } from './redis-connection.js';
 import { EvictionWatch } from './redis-eviction.js';
-import { redisFactors } from './redis-factors.js';
+import { redisChallenges, redisFactors } from './redis-factors.js';
 import { redisPending } from './redis-pending.js';
 import { redisTokens } from './redis-tokens.js';
 
@@ -62,6 +62,7 @@ export function redisStore(redis: RedisClient, options: RedisStoreOptions = {}):
     ...redisTokens(connection),
     ...redisPending(connection),
     ...redisFactors(connection),
+    ...redisChallenges(connection),
     weaknesses: () => eviction.weaknesses,
     close: () => connection.close(),
   };

@@ -1,305 +1,647 @@
-import { randomBytes } from 'node:crypto';
 import { describe, expect, it } from '@jest/globals';
-import { generateSync } from 'otplib/functional';
-import { StoreUnavailable } from '../../src/core/errors.js';
-import type { StoredFactor } from '../../src/core/factor-store.js';
+import { accountKey } from '../../src/core/access-tokens.js';
+import { Busy, StoreUnavailable } from '../../src/core/errors.js';
+import type { FactorAddition } from '../../src/core/factor-changes.js';
+import type { FactorStore } from '../../src/core/factor-store.js';
 import { Login } from '../../src/core/login.js';
-import {
-  SecondFactors,
-  type FactorVerdict,
-  type SecondFactorsOptions,
-} from '../../src/core/second-factors.js';
+import type { SecondFactorsOptions } from '../../src/core/second-factor-options.js';
+import { SecondFactors } from '../../src/core/second-factors.js';
 import { memoryStore, type Store } from '../../src/stores/memory.js';
-import { fakeClock } from '../rig/fake-clock.js';
+import {
+  added,
+  alice,
+  bob,
+  factorRig,
+  offer,
+  origin,
+  proven,
+  sealingKey,
+  wideLimits,
+  type FactorRig,
+} from '../rig/factor-rig.js';
+import type { ServerOptions } from '../rig/software-authenticator.js';
 
-const key = randomBytes(32);
-const alice = { id: 'alice' };
-const bob = { id: 'bob' };
+/** Every way to add a factor, begun so that it can be confirmed at a chosen moment. */
+const waysToAdd: [string, (rig: FactorRig) => Promise<(onlyFirst?: boolean) => Promise<FactorAddition>>][] = [
+  [
+    'an authenticator',
+    async (rig) => {
+      const { secret } = await rig.factors.beginTotp(alice, { label: 'alice' });
+      return (onlyFirst = false) => rig.factors.confirmTotp(alice, rig.code(secret), { onlyFirst });
+    },
+  ],
+  [
+    'a security key',
+    async (rig) => {
+      const begun = await rig.factors.beginSecurityKey(alice, { userName: 'alice' });
+      const given = rig.device().register(begun as ServerOptions);
+      return (onlyFirst = false) => rig.factors.confirmSecurityKey(alice, given, { onlyFirst });
+    },
+  ],
+];
 
-function rig(overrides: Partial<Store> = {}, options: Partial<SecondFactorsOptions> = {}) {
-  const clock = fakeClock();
-  const kept = memoryStore({ now: clock.now });
-  const store: Store = { ...kept, ...overrides };
-  const factors = new SecondFactors({ store, issuer: 'Acme', keys: [key], now: clock.now, ...options });
-  const stepNow = (): number => Math.floor(clock.now() / 30_000);
-  const code = (secret: string, steps = 0): string =>
-    generateSync({ secret, strategy: 'hotp', counter: stepNow() + steps });
-
-  /** Enrols; time goes on, so that the code of the present step is unused. */
-  async function enrol(account = alice): Promise<string> {
-    const begun = await factors.beginTotp(account, { label: account.id });
-    if (begun === null || !(await factors.confirmTotp(account, code(begun.secret))))
-      throw new Error('not enrolled');
-    clock.advance(60);
-    return begun.secret;
+/** Adds authenticators of another system, which are begun nowhere and so limited by nothing. */
+async function fill({ factors }: FactorRig, count: number): Promise<string[]> {
+  const ids: string[] = [];
+  for (let i = 0; i < count; i += 1) {
+    const secret = 'ABCDEFGHIJKLMNOPQRSTUVWXYZ'.charAt(i).repeat(16);
+    ids.push(added(await factors.importTotp(alice, { secret })).id);
   }
-  async function verify(given: string, account = alice, handle?: string): Promise<FactorVerdict> {
-    return factors.verify(account, await factors.enrolled(account), given, handle);
-  }
-  /** Whether the code was accepted, or why not. */
-  async function judge(given: string, account = alice): Promise<string> {
-    const verdict = await verify(given, account);
-    return verdict.outcome === 'refused' ? verdict.reason : verdict.outcome;
-  }
-  const wrong = (secret: string): string => {
-    const right = new Set([-1, 0].map((steps) => code(secret, steps)));
-    return ['000000', '000001', '000002'].find((one) => !right.has(one)) ?? '';
-  };
-  return { clock, store: kept, factors, code, enrol, verify, judge, wrong };
+  return ids;
 }
 
-async function withLastStep(lastStep: unknown) {
-  const made = rig();
-  const secret = await made.enrol();
-  const [stored] = (await made.factors.enrolled(alice)).factors;
-  const odd = { ...stored, lastStep } as unknown as StoredFactor;
-  const factors = new SecondFactors({
-    store: { ...made.store, readFactors: async () => [odd], acceptStep: async () => true },
-    issuer: 'Acme',
-    keys: [key],
-    now: made.clock.now,
-  });
-  return { factors, given: made.code(secret) };
-}
-
-function proven(account = alice): Login {
-  const login = new Login();
-  login.verifyPassword(account, Date.now());
-  return login;
-}
-
-describe('enrolment', () => {
-  it('counts only once it is confirmed with a code (ENR-05)', async () => {
-    const { factors, code } = rig();
-    const begun = await factors.beginTotp(alice, { label: 'alice' });
-    expect(begun?.uri).toMatch(/^otpauth:\/\/totp\/Acme:alice\?secret=[A-Z2-7]{32}&issuer=Acme&/);
-    expect(begun?.uri).toContain(begun?.secret);
-    expect((await factors.enrolled(alice)).methods).toEqual([]);
-    expect(await factors.confirmTotp(alice, code(begun?.secret ?? ''))).toBe(true);
-    expect((await factors.enrolled(alice)).methods).toEqual(['totp']);
-    expect((await factors.enrolled(bob)).methods).toEqual([]);
+describe('a factor is added', () => {
+  it.each(waysToAdd)('%s: as a first one only where there is none by then', async (_, begin) => {
+    const rig = factorRig();
+    const confirm = await begin(rig);
+    await fill(rig, 1);
+    const before = await rig.record();
+    expect(await confirm(true)).toEqual({ outcome: 'factor_needed' });
+    expect(await rig.record()).toEqual(before);
   });
 
-  it('is not confirmed by a code of the secret shown before (ENR-04)', async () => {
-    const { factors, code } = rig();
-    const first = await factors.beginTotp(alice, { label: 'alice' });
-    const second = await factors.beginTotp(alice, { label: 'alice' });
-    expect(first?.secret).not.toBe(second?.secret);
-    expect(await factors.confirmTotp(alice, code(first?.secret ?? ''))).toBe(false);
-    expect((await factors.enrolled(alice)).methods).toEqual([]);
-    expect(await factors.confirmTotp(alice, code(second?.secret ?? ''))).toBe(true);
+  it.each(waysToAdd)('%s: as a first one where there is none, also after a reset', async (_, begin) => {
+    const rig = factorRig();
+    await fill(rig, 2);
+    await rig.factors.removeAll(alice);
+    expect(await (await begin(rig))(true)).toMatchObject({
+      outcome: 'added',
+      backupCodes: expect.any(Array),
+    });
   });
 
-  it('does not replace a live factor: the old code works on (ENR-04, TOT-12)', async () => {
-    const { factors, enrol, judge, code } = rig();
-    const secret = await enrol();
-    expect(await factors.beginTotp(alice, { label: 'alice' })).toBeNull();
-    expect(await factors.confirmTotp(alice, code(secret))).toBe(false);
-    expect(await judge(code(secret))).toBe('verified');
+  it.each(waysToAdd)('%s: beside another unless a first one is asked for', async (_, begin) => {
+    const rig = factorRig();
+    await fill(rig, 1);
+    expect(await (await begin(rig))(false)).toMatchObject({ outcome: 'added', backupCodes: null });
+    const confirm = await begin(rig);
+    expect(await confirm()).toMatchObject({ outcome: 'added' });
   });
 
-  it('confirmed twice at once is one factor', async () => {
-    const { factors, code } = rig();
-    const begun = await factors.beginTotp(alice, { label: 'alice' });
-    const given = code(begun?.secret ?? '');
-    const answers = await Promise.all(Array.from({ length: 20 }, () => factors.confirmTotp(alice, given)));
-    expect(answers.filter(Boolean)).toHaveLength(1);
-    expect((await factors.enrolled(alice)).factors).toHaveLength(1);
-  });
-
-  it('uses its code up (TOT-02)', async () => {
-    const { factors, code, judge } = rig();
-    const begun = await factors.beginTotp(alice, { label: 'alice' });
-    const given = code(begun?.secret ?? '');
-    expect(await factors.confirmTotp(alice, given)).toBe(true);
-    expect(await judge(given)).toBe('replayed');
-  });
-
-  it('ends ten minutes after it was begun', async () => {
-    const { factors, code, clock } = rig();
-    const begun = await factors.beginTotp(alice, { label: 'alice' });
-    clock.advance(600);
-    expect(await factors.confirmTotp(alice, code(begun?.secret ?? ''))).toBe(false);
-  });
-
-  it('needs one to be under way, and a code', async () => {
-    const { factors } = rig();
-    expect(await factors.confirmTotp(alice, '123456')).toBe(false);
-    await factors.beginTotp(alice, { label: 'alice' });
-    for (const given of ['', '12345', 123_456, null, undefined, ['123456'], {}]) {
-      expect(await factors.confirmTotp(alice, given as never)).toBe(false);
+  it('as the first one by one of several requests at once, whatever they add', async () => {
+    for (let i = 0; i < 20; i += 1) {
+      const rig = factorRig();
+      const confirms = await Promise.all(waysToAdd.map(([, begin]) => begin(rig)));
+      const answers = await Promise.all(confirms.map((confirm) => confirm(true)));
+      expect(answers.map(({ outcome }) => outcome).toSorted()).toEqual(['added', 'factor_needed']);
+      expect((await rig.record())?.list).toHaveLength(1);
     }
   });
 
-  it("is nobody else's", async () => {
-    const { factors, code } = rig();
-    const begun = await factors.beginTotp(alice, { label: 'alice' });
-    expect(await factors.confirmTotp(bob, code(begun?.secret ?? ''))).toBe(false);
-    expect((await factors.enrolled(bob)).methods).toEqual([]);
+  it('with codes that are shown by one of several requests at once, and are those that work', async () => {
+    const rig = factorRig();
+    const confirms = await Promise.all(waysToAdd.map(([, begin]) => begin(rig)));
+    const answers = (await Promise.all(confirms.map((confirm) => confirm()))).map(added);
+    expect((await rig.record())?.list).toHaveLength(2);
+    const shown = answers.map(({ backupCodes }) => backupCodes).filter((codes) => codes !== null);
+    expect(shown).toHaveLength(1);
+    for (const code of shown[0] ?? []) expect(await rig.judge(code)).toBe('verified');
   });
 
-  it.each([undefined, null, {}, { label: '' }, { label: 7 }, { lable: 'x' }])(
-    'needs a label: %j',
-    async (options) => {
-      const { factors } = rig();
-      await expect(factors.beginTotp(alice, options as never)).rejects.toThrow(/^beginTotp: /);
+  it.each(waysToAdd)('%s: as the twentieth, never as the twenty-first', async (_, begin) => {
+    const rig = factorRig();
+    await fill(rig, 19);
+    expect(await (await begin(rig))()).toMatchObject({ outcome: 'added' });
+    const before = await rig.record();
+    rig.clock.advance(60);
+    expect(await (await begin(rig))()).toEqual({ outcome: 'conflict' });
+    expect(await rig.factors.importTotp(alice, { secret: 'Z'.repeat(16) })).toEqual({ outcome: 'conflict' });
+    expect(await rig.record()).toEqual(before);
+    expect(before?.list).toHaveLength(20);
+  });
+
+  it('in place of another where there are twenty', async () => {
+    const rig = factorRig();
+    const [first = ''] = await fill(rig, 20);
+    await rig.addTotp(alice, { replaces: first });
+    expect((await rig.record())?.list).toHaveLength(20);
+  });
+
+  it('at most twenty times by as many requests at once', async () => {
+    const rig = factorRig();
+    await fill(rig, 15);
+    const letters = Array.from('PQRSTUVWXYZ');
+    const answers = await Promise.all(
+      letters.map((letter) => rig.factors.importTotp(alice, { secret: letter.repeat(16) })),
+    );
+    expect(answers.filter(({ outcome }) => outcome === 'added')).toHaveLength(5);
+    expect((await rig.record())?.list).toHaveLength(20);
+  });
+});
+
+const isEqual = (a: unknown, b: unknown): boolean => JSON.stringify(a) === JSON.stringify(b);
+
+describe('an account', () => {
+  const kinds = ['totp', 'webauthn', 'backup_code'] as const;
+  const subsets = Array.from({ length: 8 }, (_, bits) =>
+    kinds.filter((_, index) => (bits & (1 << index)) !== 0),
+  );
+  const possible = subsets.filter((subset) => subset.length !== 1 || subset[0] !== 'backup_code');
+
+  it.each(possible.flatMap((subset) => kinds.map((kind) => [subset, kind] as const)))(
+    'with %j is asked for just these, and %s counts accordingly (PND-14)',
+    async (subset, kind) => {
+      const rig = factorRig();
+      const key = rig.device();
+      const registered = await rig.addKey(alice, key);
+      const { secret } = await rig.addTotp();
+      const [backupCode = ''] = registered.backupCodes;
+      for (const { id, type } of (await rig.factors.status(alice)).factors) {
+        if (!subset.includes(type)) await rig.factors.remove(alice, id);
+      }
+      if (!subset.includes('backup_code') && subset.length > 0) {
+        await rig.tamper((record) => ({ ...record, codes: { ...record.codes, hashes: [] } }));
+      }
+      const enrolled = await rig.factors.enrolled(alice);
+      expect(enrolled.methods.toSorted()).toEqual([...subset].toSorted());
+
+      const handle = await rig.open();
+      const challenge = await rig.factors.challenge(alice, enrolled, handle);
+      expect(challenge !== null).toBe(subset.includes('webauthn'));
+      const server = (challenge ?? { challenge: Buffer.alloc(32).toString('base64url') }) as ServerOptions;
+      const given = { totp: rig.code(secret), webauthn: key.authenticate(server), backup_code: backupCode };
+      const before = await rig.record();
+      const word = await rig.judge(given[kind], alice, handle);
+      expect(word).toBe(subset.includes(kind) ? 'verified' : 'wrong');
+      expect((await rig.factors.pending.find(handle)) === null).toBe(word === 'verified');
+      // What was refused changed nothing, but for the count of wrong codes where there is an authenticator.
+      const after = { ...(await rig.record()), wrongCodes: 0 };
+      expect(isEqual(after, before)).toBe(word === 'wrong');
     },
   );
-});
 
-describe('a code', () => {
-  it('works once, at whatever second of its window it is tried again (TOT-02, TOT-03)', async () => {
-    const { enrol, judge, code, clock } = rig();
-    const secret = await enrol();
-    const given = code(secret);
-    clock.advance(29);
-    expect(await judge(given)).toBe('verified');
-    for (const second of [29, 31, 45, 59]) {
-      clock.advance(second === 29 ? 0 : second === 31 ? 2 : 14);
-      expect(await judge(given)).toBe('replayed');
-    }
-    clock.advance(1);
-    expect(await judge(given)).toBe('wrong');
-  });
-
-  it('of the step before, then of the present one: both work, in this order only (TOT-04)', async () => {
-    const { enrol, judge, code } = rig();
-    const secret = await enrol();
-    expect(await judge(code(secret, -1))).toBe('verified');
-    expect(await judge(code(secret))).toBe('verified');
-    expect(await judge(code(secret, -1))).toBe('replayed');
-    expect(await judge(code(secret))).toBe('replayed');
-  });
-
-  it('older than one that was accepted is refused, even if it was never used (TOT-04, I4)', async () => {
-    const { enrol, judge, code } = rig();
-    const secret = await enrol();
-    expect(await judge(code(secret))).toBe('verified');
-    expect(await judge(code(secret, -1))).toBe('replayed');
-  });
-
-  it('of a future step is never accepted (TOT-05)', async () => {
-    const { enrol, judge, code } = rig();
-    const secret = await enrol();
-    expect(await judge(code(secret, 1))).toBe('wrong');
-    expect(await judge(code(secret))).toBe('verified');
-  });
-
-  it('has one spelling: with spaces it is none, so no replay hides in one (TOT-09)', async () => {
-    const { enrol, judge, code } = rig();
-    const secret = await enrol();
-    const given = code(secret);
-    for (const spelling of [` ${given}`, `${given} `, `${given.slice(0, 3)} ${given.slice(3)}`]) {
-      expect(await judge(spelling)).toBe('wrong');
-    }
-    expect(await judge(given)).toBe('verified');
-  });
-
-  it('of a phone that is five minutes off is refused always (TOT-23)', async () => {
-    const { enrol, judge, code, clock } = rig();
-    const secret = await enrol();
-    for (let i = 0; i < 5; i += 1) {
-      expect(await judge(code(secret, -10))).toBe('wrong');
-      expect(await judge(code(secret, 10))).toBe('wrong');
-      clock.advance(60);
+  it('never has emergency codes alone, however its factors go', async () => {
+    const ends: ((rig: FactorRig, ids: string[]) => Promise<unknown>)[] = [
+      ({ factors }) => factors.removeAll(alice),
+      async ({ factors }, ids) => {
+        for (const id of ids) await factors.remove(alice, id);
+      },
+      ({ factors }, ids) => Promise.all(ids.map((id) => factors.remove(alice, id))),
+    ];
+    for (const end of ends) {
+      const rig = factorRig();
+      const { id, backupCodes } = await rig.addTotp();
+      await end(rig, [id, (await rig.addKey()).id]);
+      expect(await rig.record()).toEqual({ v: 1, list: [], codes: null, wrongCodes: 0 });
+      expect((await rig.factors.enrolled(alice)).methods).toEqual([]);
+      expect(await rig.factors.status(alice)).toEqual({ factors: [], backupCodes: null });
+      expect(await rig.factors.regenerateBackupCodes(alice)).toBeNull();
+      expect(await rig.judge(backupCodes[0] ?? '')).toBe('wrong');
     }
   });
 
-  it('is refused while the clock is behind the last one, without an error, and works again after (TOT-14)', async () => {
-    const { enrol, judge, code, clock } = rig();
-    const secret = await enrol();
-    expect(await judge(code(secret))).toBe('verified');
-    clock.advance(-300);
-    expect(await judge(code(secret))).toBe('replayed');
-    clock.advance(330);
-    expect(await judge(code(secret))).toBe('verified');
+  it('whose record claims codes alone is refused, and nothing of it is used (PND-15)', async () => {
+    const rig = factorRig();
+    const { backupCodes } = await rig.addTotp();
+    await rig.tamper((record) => ({ ...record, list: [] }));
+    const { factors } = rig;
+    const calls: (() => Promise<unknown>)[] = [
+      () => factors.enrolled(alice),
+      () => factors.status(alice),
+      () => rig.judge(backupCodes[0] ?? ''),
+      () => rig.judge('000000'),
+      () => factors.regenerateBackupCodes(alice),
+      () => factors.remove(alice, 'x'),
+      () => factors.rename(alice, 'x', 'y'),
+      () => factors.importTotp(alice, { secret: 'A'.repeat(16) }),
+    ];
+    for (const call of calls) await expect(call()).rejects.toThrow(StoreUnavailable);
   });
 
-  it('offered 100 times at once works once (RCE-05)', async () => {
-    const { enrol, code, judge } = rig({}, { limits: [{ failures: 1000, withinSeconds: 60 }] });
-    const given = code(await enrol());
-    const answers = await Promise.all(Array.from({ length: 100 }, () => judge(given)));
-    expect(answers.filter((answer) => answer === 'verified')).toHaveLength(1);
-    expect(answers.filter((answer) => answer === 'replayed')).toHaveLength(99);
-  });
-
-  it("of bob is nothing on alice's login and stays good for his (PND-04)", async () => {
-    const { enrol, code, judge } = rig();
-    await enrol(alice);
-    const bobs = await enrol(bob);
-    expect(await judge(code(bobs), alice)).toBe('wrong');
-    expect(await judge(code(bobs), bob)).toBe('verified');
-  });
-
-  it('opens nothing where the secret is sealed under a key that this process lacks (CFG-10)', async () => {
-    const { store, enrol, code, clock } = rig();
-    const secret = await enrol();
-    const other = new SecondFactors({ store, issuer: 'Acme', keys: [randomBytes(32)], now: clock.now });
-    expect(await other.verify(alice, await other.enrolled(alice), code(secret))).toEqual({
-      outcome: 'unreadable',
-    });
-    const both = new SecondFactors({ store, issuer: 'Acme', keys: [randomBytes(32), key], now: clock.now });
-    expect(await both.verify(alice, await both.enrolled(alice), code(secret))).toMatchObject({
-      outcome: 'verified',
-    });
-  });
-
-  it("opens nothing where alice's sealed secret was copied into bob's record", async () => {
-    const { factors, enrol, code } = rig();
-    const secret = await enrol(alice);
-    const stolen = await factors.enrolled(alice);
-    expect(await factors.verify(bob, stolen, code(secret))).toEqual({ outcome: 'unreadable' });
+  it.each([
+    undefined,
+    null,
+    'alice',
+    7,
+    {},
+    { id: '' },
+    { id: 7 },
+    { id: 'x'.repeat(256) },
+    { id: '\uD800' },
+  ])('is one with an id: %j is none', async (account) => {
+    const { factors } = factorRig();
+    const odd = account as never;
+    const calls: Promise<unknown>[] = [
+      factors.status(odd),
+      factors.beginTotp(odd, { label: 'x' }),
+      factors.confirmTotp(odd, '123456'),
+      factors.importTotp(odd, { secret: 'A'.repeat(16) }),
+      factors.beginSecurityKey(odd, { userName: 'x' }),
+      factors.confirmSecurityKey(odd, {}),
+      factors.rename(odd, 'x', 'y'),
+      factors.remove(odd, 'x'),
+      factors.removeAll(odd),
+      factors.regenerateBackupCodes(odd),
+      factors.unlock(odd),
+    ];
+    for (const call of calls) await expect(call).rejects.toThrow(/^SecondFactors: account must have an id/);
   });
 });
 
-describe('wrong codes', () => {
+async function print({ factors }: FactorRig): Promise<string> {
+  return (await factors.enrolled(alice)).fingerprint;
+}
+
+describe('the fingerprint of factors', () => {
+  it('changes with every factor that comes or goes, and back to the first with the last (PND-11)', async () => {
+    const rig = factorRig();
+    const none = await print(rig);
+    const { id } = await rig.addTotp();
+    const one = await print(rig);
+    const key = await rig.addKey();
+    const two = await print(rig);
+    await rig.factors.remove(alice, id);
+    const three = await print(rig);
+    await rig.addTotp(alice, { replaces: (await rig.addTotp()).id });
+    const four = await print(rig);
+    expect(new Set([none, one, two, three, four]).size).toBe(5);
+    await rig.factors.removeAll(alice);
+    expect(await print(rig)).toBe(none);
+    expect((await rig.factors.enrolled(bob)).fingerprint).toBe(none);
+    // The same key again is another enrolment: a login begun before the reset is void.
+    await rig.addKey(alice, key.authenticator);
+    const five = await print(rig);
+    await rig.factors.removeAll(alice);
+    await rig.addKey(alice, key.authenticator);
+    expect(await print(rig)).not.toBe(five);
+  });
+
+  it('does not change with a use, a name or new codes: a login under way goes on', async () => {
+    const rig = factorRig();
+    const { secret, id, backupCodes } = await rig.addTotp();
+    const { authenticator } = await rig.addKey();
+    const before = await print(rig);
+    expect(await rig.judge(rig.code(secret))).toBe('verified');
+    expect(await rig.touch(authenticator)).toBe('verified');
+    expect(await rig.judge(backupCodes[0] ?? '')).toBe('verified');
+    expect(await rig.judge(rig.wrong(secret))).toBe('wrong');
+    await rig.factors.rename(alice, id, 'Phone');
+    await rig.factors.regenerateBackupCodes(alice);
+    expect(await print(rig)).toBe(before);
+  });
+
+  it('does not depend on the order of factors', async () => {
+    const rig = factorRig();
+    await fill(rig, 3);
+    const before = await print(rig);
+    await rig.tamper((record) => ({ ...record, list: record.list.toReversed() }));
+    expect(await print(rig)).toBe(before);
+  });
+});
+
+describe('a removal', () => {
+  it('answers what went, without a secret', async () => {
+    const rig = factorRig();
+    const { id } = await rig.addTotp(alice, { name: 'Phone' });
+    const { id: key } = await rig.addKey();
+    const removed = await rig.factors.remove(alice, id);
+    expect(removed).toEqual({
+      id,
+      type: 'totp',
+      name: 'Phone',
+      createdAt: expect.any(Number),
+      lastUsedAt: null,
+    });
+    expect(await rig.factors.remove(alice, id)).toBe('not_found');
+    expect(await rig.factors.removeAll(alice)).toEqual([
+      { id: key, type: 'webauthn', name: 'Security key', createdAt: expect.any(Number), lastUsedAt: null },
+    ]);
+    expect(await rig.factors.removeAll(alice)).toEqual([]);
+  });
+
+  it("of another account's factor, or of none, changes nothing (ENR-06)", async () => {
+    const rig = factorRig();
+    await rig.addTotp(alice);
+    const { id } = await rig.addKey(bob);
+    const before = [await rig.record(alice), await rig.record(bob)];
+    for (const one of [id, '', 'x', '__proto__', 'constructor', undefined, null, 0, {}]) {
+      expect(await rig.factors.remove(alice, one as string)).toBe('not_found');
+      expect(await rig.factors.rename(alice, one as string, 'Mine')).toBeNull();
+    }
+    expect([await rig.record(alice), await rig.record(bob)]).toEqual(before);
+  });
+
+  it('of the last factor is not done where it must be kept', async () => {
+    const rig = factorRig();
+    const { id, secret } = await rig.addTotp();
+    const before = await rig.record();
+    expect(await rig.factors.remove(alice, id, { keepLast: true })).toBe('kept');
+    expect(await rig.factors.remove(alice, 'x', { keepLast: true })).toBe('not_found');
+    expect(await rig.record()).toEqual(before);
+    expect(await rig.judge(rig.code(secret))).toBe('verified');
+    const second = await rig.addKey();
+    expect(await rig.factors.remove(alice, id, { keepLast: true })).toMatchObject({ id });
+    expect(await rig.factors.remove(alice, second.id, { keepLast: true })).toBe('kept');
+    expect(await rig.factors.remove(alice, second.id, { keepLast: false })).toMatchObject({ id: second.id });
+  });
+
+  it.each([true, false])(
+    'of two factors by two requests at once, each the other, keepLast %j (RCE-17)',
+    async (keepLast) => {
+      for (let i = 0; i < 50; i += 1) {
+        const rig = factorRig();
+        const ids = await fill(rig, 2);
+        const answers = await Promise.all(ids.map((id) => rig.factors.remove(alice, id, { keepLast })));
+        expect(answers.filter((answer) => typeof answer === 'object')).toHaveLength(keepLast ? 1 : 2);
+        expect(answers.filter((answer) => answer === 'kept')).toHaveLength(keepLast ? 1 : 0);
+        const record = await rig.record();
+        expect(record?.list).toHaveLength(keepLast ? 1 : 0);
+        expect(record?.codes === null).toBe(!keepLast);
+      }
+    },
+  );
+
+  it.each([{ keep: true }, { keepLast: 1 }, { keepLast: 'true' }, null, 7])(
+    'takes no option but keepLast: %j',
+    async (options) => {
+      const { factors } = factorRig();
+      await expect(factors.remove(alice, 'x', options as never)).rejects.toThrow(/^remove: /);
+    },
+  );
+
+  it.each(waysToAdd)(
+    'of everything at any moment while %s is confirmed leaves one that came after it, or none (RCE-16)',
+    async (_, begin) => {
+      const seen: string[] = [];
+      for (let moment = 1; ; moment += 1) {
+        const rig = factorRig();
+        await fill(rig, 1);
+        let calls = Number.NaN;
+        let removed: readonly unknown[] = [];
+        const interrupted = Object.entries(rig.store).map(([method, call]) => [
+          method,
+          async (...args: never[]) => {
+            calls += 1;
+            if (calls === moment) removed = await rig.factors.removeAll(alice);
+            return (call as (...given: never[]) => unknown)(...args);
+          },
+        ]);
+        const confirm = await begin(factorRig({ store: Object.fromEntries(interrupted) }));
+        calls = 0;
+        const addition = await confirm();
+        if (calls < moment) break;
+        const { list = [], codes = null } = (await rig.record()) ?? {};
+        const shown = addition.outcome === 'added' ? addition.backupCodes?.length : undefined;
+        seen.push(
+          `${addition.outcome}: ${shown ?? 'no'} codes, ${list.length} left, ${removed.length} removed`,
+        );
+        expect(codes === null).toBe(list.length === 0);
+      }
+      // Ended by the reset, or added to an empty account; never beside what was there, never without codes.
+      expect(new Set(seen)).toEqual(
+        new Set(['wrong: no codes, 0 left, 1 removed', 'added: 10 codes, 1 left, 1 removed']),
+      );
+      expect(seen.length).toBeGreaterThanOrEqual(4);
+    },
+  );
+
+  it('of everything after one was confirmed leaves none', async () => {
+    for (const [, begin] of waysToAdd) {
+      const rig = factorRig();
+      await (
+        await begin(rig)
+      )();
+      expect(await rig.factors.removeAll(alice)).toHaveLength(1);
+      expect((await rig.record())?.list).toEqual([]);
+    }
+  });
+});
+
+describe('a name', () => {
+  it('can be given later, to any factor', async () => {
+    const rig = factorRig();
+    const { id, secret } = await rig.addTotp();
+    const key = await rig.addKey();
+    expect(await rig.factors.rename(alice, id, 'Old phone')).toMatchObject({ id, name: 'Old phone' });
+    expect(await rig.factors.rename(alice, key.id, 'Blue 🔑')).toMatchObject({ type: 'webauthn' });
+    const { factors } = await rig.factors.status(alice);
+    expect(factors.map(({ name }) => name)).toEqual(['Old phone', 'Blue 🔑']);
+    expect(await rig.judge(rig.code(secret))).toBe('verified');
+    expect(await rig.touch(key.authenticator)).toBe('verified');
+  });
+
+  const good = ['x', 'é', '鍵', '🔑'.repeat(100), 'x'.repeat(100), 'Bob\'s <key> & "co"'];
+  it.each(good)('may be %j', async (name) => {
+    const rig = factorRig();
+    const { id } = await rig.addTotp(alice, { name });
+    expect((await rig.factors.status(alice)).factors).toMatchObject([{ id, name }]);
+  });
+
+  const bad: unknown[] = [
+    '',
+    ' ',
+    '\u3000',
+    'two\nlines',
+    'two\r\nlines',
+    'two\u2028lines',
+    'two\u2029lines',
+    'a\0b',
+    'a\tb',
+    '\u001B[31m',
+    '\uD800',
+    'x'.repeat(101),
+    '🔑'.repeat(101),
+    'x'.repeat(1_000_000),
+    7,
+    null,
+    true,
+    ['x'],
+    {},
+  ];
+  it.each(bad)('is one line of well-formed text: not %.20j', async (name) => {
+    const rig = factorRig();
+    const { id } = await rig.addTotp();
+    const odd = name as string;
+    const before = await rig.record();
+    const begun = await rig.factors.beginSecurityKey(alice, { userName: 'alice' });
+    const given = rig.device().register(begun as ServerOptions);
+    const calls: [RegExp, () => Promise<unknown>][] = [
+      [/^rename: option name must be/, () => rig.factors.rename(alice, id, odd)],
+      [/^beginTotp: option name must be/, () => rig.factors.beginTotp(alice, { label: 'x', name: odd })],
+      [
+        /^importTotp: option name/,
+        () => rig.factors.importTotp(alice, { secret: 'A'.repeat(16), name: odd }),
+      ],
+      [/^confirmSecurityKey: option name/, () => rig.factors.confirmSecurityKey(alice, given, { name: odd })],
+    ];
+    for (const [message, call] of calls) await expect(call()).rejects.toThrow(message);
+    expect(await rig.record()).toEqual(before);
+  });
+
+  it('cannot be taken away: a record without one would be unreadable ever after', async () => {
+    const rig = factorRig();
+    const { id } = await rig.addTotp();
+    await expect(rig.factors.rename(alice, id, undefined as never)).rejects.toThrow(/^rename: option name/);
+    expect((await rig.factors.status(alice)).factors).toMatchObject([{ name: 'Authenticator app' }]);
+  });
+});
+
+describe('starts of an enrolment (ENR-20)', () => {
+  const waysToBegin: [string, (factors: SecondFactors, account?: typeof alice) => Promise<unknown>][] = [
+    ['an authenticator', (factors, account = alice) => factors.beginTotp(account, { label: 'x' })],
+    ['a security key', (factors, account = alice) => factors.beginSecurityKey(account, { userName: 'x' })],
+  ];
+
+  it.each(waysToBegin)('of %s are ten a minute, twenty an hour, forty a day', async (_, begin) => {
+    const { factors, clock } = factorRig();
+    let started = 0;
+    let refused: unknown;
+    for (let second = 0; second < 86_400; second += 20) {
+      const answer = await begin(factors).catch((error: unknown) => error);
+      if (answer instanceof Busy) refused ??= answer;
+      else started += 1;
+      clock.advance(20);
+    }
+    expect(started).toBe(40);
+    expect(refused).toMatchObject({ status: 429, retryAfterSeconds: expect.any(Number) });
+  });
+
+  it.each(waysToBegin)('of %s: the eleventh says when to come back', async (_, begin) => {
+    const { factors, clock } = factorRig();
+    for (let i = 0; i < 10; i += 1) await begin(factors);
+    clock.advance(15);
+    await expect(begin(factors)).rejects.toMatchObject({
+      name: 'Busy',
+      retryAfterSeconds: 45,
+      headers: { 'Retry-After': '45' },
+    });
+    await begin(factors, bob);
+    clock.advance(45);
+    await begin(factors);
+  });
+
+  it('of both kinds count together, a thousand at once too', async () => {
+    const { factors } = factorRig();
+    const answers = await Promise.all(
+      Array.from({ length: 1000 }, (_, i) =>
+        (waysToBegin[i % 2]?.[1](factors) ?? Promise.reject(new Error('none'))).catch(
+          (error: unknown) => error,
+        ),
+      ),
+    );
+    expect(answers.filter((answer) => !(answer instanceof Error))).toHaveLength(10);
+    expect(answers.filter((answer) => answer instanceof Busy)).toHaveLength(990);
+  });
+
+  it('keep one record for each account and kind, whatever their number', async () => {
+    const keys = new Set<string>();
+    const store = memoryStore();
+    const { factors } = factorRig({
+      store: {
+        saveChallenge: (key, record, lifetimeMs) => {
+          keys.add(key);
+          return store.saveChallenge(key, record, lifetimeMs);
+        },
+      },
+      options: { limits: wideLimits },
+    });
+    for (let i = 0; i < 100; i += 1) for (const [, begin] of waysToBegin) await begin(factors);
+    expect(keys.size).toBe(2);
+    for (const [, begin] of waysToBegin) await begin(factors, bob);
+    expect(keys.size).toBe(4);
+  });
+
+  it('and wrong factors are counted apart: neither locks the other, neither unlocks the other', async () => {
+    const { factors, addTotp, judge, code, wrong, clock } = factorRig();
+    const { secret } = await addTotp();
+    for (let i = 0; i < 10; i += 1) await factors.beginTotp(alice, { label: 'x' });
+    await expect(factors.beginTotp(alice, { label: 'x' })).rejects.toThrow(Busy);
+    expect(await judge(code(secret))).toBe('verified');
+    clock.advance(30);
+    for (let i = 0; i < 10; i += 1) expect(await judge(wrong(secret))).toBe('wrong');
+    clock.advance(30);
+    await factors.beginTotp(alice, { label: 'x' });
+    expect(await judge(code(secret))).toBe('locked');
+    expect(await factors.unlock(alice)).toBe(true);
+    expect(await judge(code(secret))).toBe('verified');
+  });
+
+  it('are not counted where they are malformed', async () => {
+    const { factors } = factorRig();
+    for (let i = 0; i < 20; i += 1) {
+      await expect(factors.beginTotp(alice, { label: '' })).rejects.toThrow(TypeError);
+      await expect(factors.beginSecurityKey(alice, { userName: '' })).rejects.toThrow(TypeError);
+    }
+    await factors.beginTotp(alice, { label: 'x' });
+  });
+
+  it('are within the limits that the app sets', async () => {
+    const { factors } = factorRig({ options: { limits: [{ failures: 2, withinSeconds: 10 }] } });
+    await factors.beginTotp(alice, { label: 'x' });
+    await factors.beginTotp(alice, { label: 'x' });
+    await expect(factors.beginTotp(alice, { label: 'x' })).rejects.toMatchObject({ retryAfterSeconds: 10 });
+  });
+});
+
+describe('wrong factors', () => {
   it('lock the second factor at the tenth in a minute, and right ones are refused then (I2)', async () => {
-    const { enrol, verify, wrong, code, clock } = rig();
-    const secret = await enrol();
+    const { factors, addTotp, addKey, open, challenge, judge, wrong, code, clock } = factorRig();
+    const { secret, backupCodes } = await addTotp();
+    const { authenticator } = await addKey();
     for (let i = 1; i <= 10; i += 1) {
-      expect(await verify(wrong(secret))).toEqual({
+      expect(await factors.verify(alice, offer(wrong(secret)))).toEqual({
         outcome: 'refused',
+        factor: 'totp',
         reason: 'wrong',
         last: false,
         lockedSeconds: i === 10 ? 60 : 0,
       });
     }
-    expect(await verify(code(secret))).toEqual({ outcome: 'locked', busy: false, retryAfterSeconds: 60 });
+    const handle = await open();
+    const answer = authenticator.authenticate(await challenge(handle));
+    for (const given of [code(secret), backupCodes[0] ?? '']) {
+      expect(await factors.verify(alice, offer(given))).toEqual({
+        outcome: 'locked',
+        busy: false,
+        retryAfterSeconds: 60,
+      });
+    }
+    expect(await judge(answer, alice, handle)).toBe('locked');
     clock.advance(60);
-    expect(await verify(code(secret))).toMatchObject({ outcome: 'verified' });
+    expect(await judge(code(secret))).toBe('verified');
+    expect(await judge(answer, alice, handle)).toBe('verified');
+    expect(await judge(backupCodes[0] ?? '')).toBe('verified');
+  });
+
+  it('of every kind fill one window', async () => {
+    const { addTotp, addKey, open, challenge, judge, wrong } = factorRig();
+    const { secret } = await addTotp();
+    const { authenticator } = await addKey();
+    const handles = await Promise.all([open(), open(), open(), open()]);
+    for (const handle of handles) {
+      const answer = authenticator.authenticate(await challenge(handle), { signature: Buffer.alloc(70) });
+      expect(await judge(answer, alice, handle)).toBe('wrong');
+    }
+    for (let i = 0; i < 3; i += 1) {
+      expect(await judge(wrong(secret))).toBe('wrong');
+      expect(await judge('0000-0000-0000-0000')).toBe('wrong');
+    }
+    expect(await judge(wrong(secret))).toBe('locked');
   });
 
   it('are evaluated at most 40 times a day, however patient the guesser is (TOT-15)', async () => {
-    const { enrol, verify, wrong, clock } = rig();
-    const secret = await enrol();
+    const { addTotp, judge, wrong, clock } = factorRig();
+    const { secret } = await addTotp();
     let evaluated = 0;
     for (let second = 0; second < 86_400; second += 20) {
-      if ((await verify(wrong(secret))).outcome === 'refused') evaluated += 1;
+      if ((await judge(wrong(secret))) === 'wrong') evaluated += 1;
       clock.advance(20);
     }
     expect(evaluated).toBe(40);
   });
 
-  it('of alice lock nobody else, and no other secret of hers', async () => {
-    const { enrol, verify, wrong, judge, code, store } = rig();
-    const secret = await enrol(alice);
-    const bobs = await enrol(bob);
-    for (let i = 0; i < 10; i += 1) await verify(wrong(secret));
-    expect(await judge(code(bobs), bob)).toBe('verified');
-    expect(store).toBeDefined();
-  });
-
-  it('are told apart from those beyond the limits that the app sets', async () => {
-    const { enrol, judge, wrong } = rig({}, { limits: [{ failures: 2, withinSeconds: 10 }] });
-    const secret = await enrol();
-    expect(await judge(wrong(secret))).toBe('wrong');
-    expect(await judge(wrong(secret))).toBe('wrong');
-    expect(await judge(wrong(secret))).toBe('locked');
+  it('of alice lock nobody else', async () => {
+    const { addTotp, judge, wrong, code } = factorRig();
+    const { secret } = await addTotp(alice);
+    const bobs = await addTotp(bob);
+    for (let i = 0; i < 10; i += 1) await judge(wrong(secret));
+    expect(await judge(code(secret))).toBe('locked');
+    expect(await judge(code(bobs.secret), bob)).toBe('verified');
   });
 
   it('and a right one: what succeeds is given back', async () => {
-    const { enrol, judge, wrong, code, clock } = rig();
-    const secret = await enrol();
+    const { addTotp, judge, wrong, code, clock } = factorRig();
+    const { secret } = await addTotp();
     for (let i = 0; i < 9; i += 1) expect(await judge(wrong(secret))).toBe('wrong');
     expect(await judge(code(secret))).toBe('verified');
     clock.advance(30);
@@ -307,70 +649,97 @@ describe('wrong codes', () => {
     expect(await judge(wrong(secret))).toBe('wrong');
     expect(await judge(wrong(secret))).toBe('locked');
   });
-});
 
-describe('a factor that goes', () => {
-  it('is asked for no more, and changes the fingerprint as one that comes does', async () => {
-    const { factors, enrol } = rig();
-    const none = (await factors.enrolled(alice)).fingerprint;
-    await enrol();
-    const first = (await factors.enrolled(alice)).fingerprint;
-    expect(await factors.removeAll(alice)).toBe(1);
-    expect((await factors.enrolled(alice)).methods).toEqual([]);
-    expect(await factors.removeAll(alice)).toBe(0);
-    await enrol();
-    const second = (await factors.enrolled(alice)).fingerprint;
-    expect(new Set([none, first, second]).size).toBe(3);
+  it('are forgotten when the account is unlocked, and only its own', async () => {
+    const { factors, addTotp, judge, wrong, code } = factorRig();
+    const { secret } = await addTotp();
+    expect(await factors.unlock(alice)).toBe(false);
+    for (let i = 0; i < 10; i += 1) await judge(wrong(secret));
+    expect(await factors.unlock(bob)).toBe(false);
+    expect(await judge(code(secret))).toBe('locked');
+    expect(await factors.unlock(alice)).toBe(true);
+    expect(await judge(code(secret))).toBe('verified');
   });
 
-  it('ends an enrolment under way too', async () => {
-    const { factors, code } = rig();
-    const begun = await factors.beginTotp(alice, { label: 'alice' });
-    await factors.removeAll(alice);
-    expect(await factors.confirmTotp(alice, code(begun?.secret ?? ''))).toBe(false);
-  });
-});
-
-describe('the last step that a store answers', () => {
-  it('may be null, and then means that no code was used', async () => {
-    const { factors, given } = await withLastStep(null);
-    expect(await factors.verify(alice, await factors.enrolled(alice), given)).toMatchObject({
-      outcome: 'verified',
+  it('are within the limits that the app sets', async () => {
+    const { judge, addTotp, wrong } = factorRig({
+      options: { limits: [{ failures: 2, withinSeconds: 10 }] },
     });
+    const { secret } = await addTotp();
+    const answers = [];
+    for (let i = 0; i < 3; i += 1) answers.push(await judge(wrong(secret)));
+    expect(answers).toEqual(['wrong', 'wrong', 'locked']);
   });
 
-  it.each([undefined, Number.NaN, '37037036', -1, 2 ** 53, 1.5, Number.POSITIVE_INFINITY, true, [], {}])(
-    'refuses when it is %p: replay protection is never off (TOT-13)',
-    async (lastStep) => {
-      const { factors } = await withLastStep(lastStep);
-      await expect(factors.enrolled(alice)).rejects.toThrow(StoreUnavailable);
-    },
-  );
+  it("of alice's login with what is bob's: hers is counted, his is untouched and works (PND-04)", async () => {
+    const rig = factorRig();
+    await rig.addKey(alice);
+    const bobs = await rig.addTotp(bob);
+    const key = await rig.addKey(bob);
+    const before = await rig.record(bob);
+    const handle = await rig.open(alice);
+    const bobsHandle = await rig.open(bob);
+    const answer = key.authenticator.authenticate(await rig.challenge(bobsHandle, bob));
+    const [backupCode = ''] = bobs.backupCodes;
+    await rig.challenge(handle);
+    for (const given of [rig.code(bobs.secret), backupCode, answer]) {
+      expect(await rig.judge(given, alice, handle)).toBe('wrong');
+    }
+    expect(await rig.record(bob)).toEqual(before);
+    for (let i = 0; i < 7; i += 1) expect(await rig.judge('0000-0000-0000-0000')).toBe('wrong');
+    expect(await rig.judge('0000-0000-0000-0000')).toBe('locked');
+    expect(await rig.judge(answer, bob, bobsHandle)).toBe('verified');
+    expect(await rig.judge(rig.code(bobs.secret), bob)).toBe('verified');
+    expect(await rig.judge(backupCode, bob)).toBe('verified');
+  });
 });
 
 describe('a store that answers oddly refuses', () => {
-  const factor = { id: 'x', type: 'totp', label: '', createdAt: 1, secret: 'x', lastStep: null };
-
   it.each<[string, unknown]>([
     ['undefined', undefined],
-    ['null', null],
     ['an empty object', {}],
     ['text', '[]'],
     ['false', false],
     ['zero', 0],
-    ['something that looks like a list', { length: 0 }],
-    ['a list of nothing', [undefined]],
-    ['a list of null', [null]],
-    ['a factor of no type', [{ ...factor, type: undefined }]],
-    ['a factor of an unknown type', [{ ...factor, type: 'sms' }]],
-    ['a factor without a secret', [{ ...factor, secret: null }]],
-    ['a factor without an id', [{ ...factor, id: 7 }]],
-    ['a factor without a time', [{ ...factor, createdAt: 'now' }]],
-    ['a factor that inherits', [Object.create(factor)]],
-    ['a good and a bad one', [factor, {}]],
-  ])('with %s for factors: only an empty list means none (PND-16)', async (_, reply) => {
-    const { factors } = rig({ readFactors: async () => reply as never });
-    await expect(factors.enrolled(alice)).rejects.toThrow(StoreUnavailable);
+    ['a list of nothing', []],
+    ['no record', { revision: 1 }],
+    ['no revision', { record: '{}' }],
+    ['revision 0', { revision: 0, record: '{}' }],
+    ['a revision of text', { revision: '1', record: '{}' }],
+    ['half a revision', { revision: 1.5, record: '{}' }],
+    ['a record that is parsed', { revision: 1, record: {} }],
+    ['an empty record', { revision: 1, record: '' }],
+    ['a record of null', { revision: 1, record: 'null' }],
+    ['a record of {}', { revision: 1, record: '{}' }],
+    ['a document that inherits', Object.create({ revision: 1, record: '{}' })],
+  ])('with %s for factors: only null means none (PND-16)', async (_, reply) => {
+    let writes = 0;
+    const { factors, judge } = factorRig({
+      store: {
+        readFactors: async () => reply as never,
+        writeFactors: async () => {
+          writes += 1;
+          return true;
+        },
+      },
+    });
+    for (const call of [
+      () => factors.enrolled(alice),
+      () => factors.status(alice),
+      () => judge('123456'),
+      () => judge('0000-0000-0000-0000'),
+      () => factors.removeAll(alice),
+      () => factors.regenerateBackupCodes(alice),
+      () => factors.importTotp(alice, { secret: 'A'.repeat(16) }),
+    ]) {
+      await expect(call()).rejects.toThrow(StoreUnavailable);
+    }
+    expect(writes).toBe(0);
+  });
+
+  it('and null means none', async () => {
+    const { factors } = factorRig({ store: { readFactors: async () => null } });
+    expect((await factors.enrolled(alice)).methods).toEqual([]);
   });
 
   it.each<[string, () => Promise<never>]>([
@@ -384,43 +753,57 @@ describe('a store that answers oddly refuses', () => {
     ],
     ['silence', () => new Promise(() => {})],
   ])('with %s, within a second (PND-16)', async (_, readFactors) => {
-    const { factors } = rig({ readFactors });
+    const { factors } = factorRig({ store: { readFactors } });
     const start = performance.now();
     await expect(factors.enrolled(alice)).rejects.toThrow(StoreUnavailable);
     expect(performance.now() - start).toBeLessThan(1000);
   });
 
   it.each([undefined, null, 1, 'true', {}, []])(
-    'with %p for an accepted step, and gives the try back (CFG-08)',
+    'with %p for a change, and gives the try back (CFG-08)',
     async (reply) => {
-      const { enrol, verify, code, factors } = rig({ acceptStep: async () => reply as never });
-      const secret = await enrol();
-      for (let i = 0; i < 11; i += 1) await expect(verify(code(secret))).rejects.toThrow(StoreUnavailable);
-      expect((await factors.enrolled(alice)).methods).toEqual(['totp']);
+      const rig = factorRig();
+      const { secret, backupCodes } = await rig.addTotp();
+      const odd = factorRig({ store: { ...rig.store, writeFactors: async () => reply as never } });
+      for (let i = 0; i < 6; i += 1) {
+        await expect(odd.judge(rig.code(secret))).rejects.toThrow(StoreUnavailable);
+        await expect(odd.judge(backupCodes[0] ?? '')).rejects.toThrow(StoreUnavailable);
+      }
+      await expect(odd.factors.removeAll(alice)).rejects.toThrow(StoreUnavailable);
+      expect(await rig.judge(rig.code(secret))).toBe('verified');
     },
   );
 
+  it('with false for every change: it is busy, gives the try back, and does not go on for ever', async () => {
+    const rig = factorRig();
+    const { secret } = await rig.addTotp();
+    let writes = 0;
+    const odd = factorRig({
+      store: {
+        ...rig.store,
+        writeFactors: async () => {
+          writes += 1;
+          return false;
+        },
+      },
+    });
+    for (let i = 0; i < 11; i += 1) await expect(odd.judge(rig.code(secret))).rejects.toThrow(Busy);
+    expect(writes).toBe(11 * 32);
+    expect(await rig.judge(rig.code(secret))).toBe('verified');
+  });
+
   it.each<[string, Partial<Record<keyof Store, unknown>>]>([
-    ['an enrolment that is none', { readEnrolment: {} }],
-    ['an enrolment that is undefined', { readEnrolment: undefined }],
-    ['a saved enrolment with a value', { saveEnrolment: 'OK' }],
-    ['a confirmed enrolment of 1', { confirmEnrolment: 1 }],
+    ['an enrolment that is none', { readChallenge: {} }],
+    ['an enrolment that is undefined', { readChallenge: undefined }],
+    ['a saved enrolment with a value', { saveChallenge: 'OK' }],
+    ['a taken enrolment of 1', { takeChallenge: 1 }],
   ])('with %s (CFG-08)', async (_, replies) => {
     const overrides = Object.fromEntries(
       Object.entries(replies).map(([name, reply]) => [name, async () => reply]),
     );
-    const { factors, code } = rig(overrides);
-    const confirm = async (): Promise<boolean> => {
-      const begun = await factors.beginTotp(alice, { label: 'alice' });
-      return factors.confirmTotp(alice, code(begun?.secret ?? ''));
-    };
-    await expect(confirm()).rejects.toThrow(StoreUnavailable);
+    const { factors, addTotp } = factorRig({ store: overrides });
+    await expect(addTotp()).rejects.toThrow(StoreUnavailable);
     expect((await factors.enrolled(alice)).methods).toEqual([]);
-  });
-
-  it.each([undefined, null, '1', -1, true])('with %p for the number of factors removed', async (reply) => {
-    const { factors } = rig({ removeFactors: async () => reply as never });
-    await expect(factors.removeAll(alice)).rejects.toThrow(StoreUnavailable);
   });
 
   const granted = { granted: true, stamps: [1], time: 1, full: false };
@@ -448,29 +831,34 @@ describe('a store that answers oddly refuses', () => {
     ['a subject of text', { ...closed, subject: '0' }],
     ['inherited fields', Object.create(granted)],
   ])('with %s for a reservation, and looks at no code (CFG-08)', async (_, reply) => {
-    let accepted = 0;
-    const { enrol, verify, code } = rig({
-      reserveAttempt: async () => reply as never,
-      acceptStep: async () => {
-        accepted += 1;
-        return true;
+    const rig = factorRig();
+    const { secret } = await rig.addTotp();
+    let reads = 0;
+    const odd = factorRig({
+      store: {
+        ...rig.store,
+        reserveAttempt: async () => reply as never,
+        readFactors: async (account) => {
+          reads += 1;
+          return rig.store.readFactors(account);
+        },
       },
     });
-    const secret = await enrol();
-    await expect(verify(code(secret))).rejects.toThrow(StoreUnavailable);
-    expect(accepted).toBe(0);
+    await expect(odd.judge(rig.code(secret))).rejects.toThrow(StoreUnavailable);
+    await expect(odd.factors.beginTotp(alice, { label: 'alice' })).rejects.toThrow(StoreUnavailable);
+    expect(reads).toBe(0);
   });
 
   it('with anything but nothing for an attempt given back: a right code does not pass', async () => {
-    const { enrol, verify, code } = rig({ releaseAttempt: async () => 'OK' as never });
-    const secret = await enrol();
-    await expect(verify(code(secret))).rejects.toThrow(StoreUnavailable);
+    const rig = factorRig({ store: { releaseAttempt: async () => 'OK' as never } });
+    const { secret } = await rig.addTotp();
+    await expect(rig.judge(rig.code(secret))).rejects.toThrow(StoreUnavailable);
   });
 });
 
 describe('a pending login', () => {
   it('is found by its handle, closed once, and then gone', async () => {
-    const { factors } = rig();
+    const { factors } = factorRig();
     const handle = await factors.pending.open(proven(), 'print');
     expect(await factors.pending.find(handle)).toMatchObject({
       account: alice,
@@ -484,7 +872,7 @@ describe('a pending login', () => {
   });
 
   it('is opened on a proven password only', async () => {
-    const { factors } = rig();
+    const { factors } = factorRig();
     await expect(factors.pending.open(new Login(), 'print')).rejects.toThrow(TypeError);
   });
 
@@ -492,7 +880,7 @@ describe('a pending login', () => {
     [299.9, true],
     [300, false],
   ])('lives for five minutes: after %d s: %s (PND-07)', async (seconds, lives) => {
-    const { factors, clock } = rig();
+    const { factors, clock } = factorRig();
     const handle = await factors.pending.open(proven(), 'print');
     clock.advance(seconds);
     expect((await factors.pending.find(handle)) !== null).toBe(lives);
@@ -501,7 +889,7 @@ describe('a pending login', () => {
   });
 
   it('is dead after five tries, which prolong nothing (PND-07, PND-08)', async () => {
-    const { factors, clock } = rig();
+    const { factors, clock } = factorRig();
     const handle = await factors.pending.open(proven(), 'print');
     for (let i = 1; i <= 5; i += 1) {
       clock.advance(1);
@@ -518,7 +906,7 @@ describe('a pending login', () => {
   });
 
   it('is one of at most five of its account: the oldest goes (PND-24)', async () => {
-    const { factors } = rig();
+    const { factors } = factorRig();
     const handles: string[] = [];
     for (let i = 0; i < 1000; i += 1) handles.push(await factors.pending.open(proven(), 'print'));
     const bobs = await factors.pending.open(proven(bob), 'print');
@@ -528,7 +916,15 @@ describe('a pending login', () => {
     expect(await factors.pending.find(bobs)).toMatchObject({ account: bob });
   });
 
-  const record = { v: 1, account: 'alice', subject: '', methods: ['pwd'], provenAt: 1, factors: 'print' };
+  const record = {
+    v: 1,
+    account: 'alice',
+    subject: '',
+    methods: ['pwd'],
+    provenAt: 1,
+    factors: 'print',
+    binding: '',
+  };
   it.each<[string, string]>([
     ['no text', ''],
     ['null', 'null'],
@@ -540,9 +936,13 @@ describe('a pending login', () => {
     ['without methods', JSON.stringify({ ...record, methods: 'pwd' })],
     ['without a time', JSON.stringify({ ...record, provenAt: -1 })],
     ['without a fingerprint', JSON.stringify({ ...record, factors: null })],
+    ['without a word on its binding', JSON.stringify({ ...record, binding: undefined })],
+    ['bound to null', JSON.stringify({ ...record, binding: null })],
     ['of an array', JSON.stringify([record])],
   ])('whose record is %s is none (RED-14)', async (_, odd) => {
-    const { factors } = rig({ readPendingLogin: async () => ({ startedAt: 1, record: odd }) });
+    const { factors } = factorRig({
+      store: { readPendingLogin: async () => ({ startedAt: 1, record: odd }) },
+    });
     const handle = await factors.pending.open(proven(), 'print');
     expect(await factors.pending.find(handle)).toBeNull();
   });
@@ -550,7 +950,7 @@ describe('a pending login', () => {
   it.each([undefined, true, 'x', {}, { startedAt: '1', record: '' }, { startedAt: 1 }, []])(
     'of which the store answers %j refuses (CFG-08)',
     async (reply) => {
-      const { factors } = rig({ readPendingLogin: async () => reply as never });
+      const { factors } = factorRig({ store: { readPendingLogin: async () => reply as never } });
       const handle = await factors.pending.open(proven(), 'print');
       await expect(factors.pending.find(handle)).rejects.toThrow(StoreUnavailable);
     },
@@ -559,65 +959,206 @@ describe('a pending login', () => {
   it.each([undefined, 0, -1, 1.5, '1', true, Number.NaN, {}])(
     'tried %p times refuses (CFG-08)',
     async (reply) => {
-      const { factors } = rig({ tryPendingLogin: async () => reply as never });
+      const { factors } = factorRig({ store: { tryPendingLogin: async () => reply as never } });
       const handle = await factors.pending.open(proven(), 'print');
       await expect(factors.pending.try(handle)).rejects.toThrow(StoreUnavailable);
     },
   );
 
   it.each([undefined, null, 1, 'OK'])('closed with %p refuses (CFG-08)', async (reply) => {
-    const { factors, enrol, verify, code } = rig({ closePendingLogin: async () => reply as never });
-    const secret = await enrol();
+    const { factors, addTotp, judge, code } = factorRig({
+      store: { closePendingLogin: async () => reply as never },
+    });
+    const { secret } = await addTotp();
     const handle = await factors.pending.open(proven(), 'print');
-    await expect(verify(code(secret), alice, handle)).rejects.toThrow(StoreUnavailable);
+    await expect(judge(code(secret), alice, handle)).rejects.toThrow(StoreUnavailable);
   });
 
   it('that another request has completed yields nothing, with a fresh code too (PND-06, I5)', async () => {
-    const { factors, enrol, verify, code, clock } = rig();
-    const secret = await enrol();
+    const { factors, addTotp, judge, code, clock } = factorRig();
+    const { secret } = await addTotp();
     const handle = await factors.pending.open(proven(), 'print');
-    expect(await verify(code(secret), alice, handle)).toMatchObject({ outcome: 'verified' });
+    expect(await judge(code(secret), alice, handle)).toBe('verified');
     clock.advance(30);
-    expect(await verify(code(secret), alice, handle)).toEqual({ outcome: 'dead' });
+    expect(await judge(code(secret), alice, handle)).toBe('dead');
   });
 
   it('that is dead costs no failure of the account', async () => {
-    const { factors, enrol, verify, wrong, code } = rig();
-    const secret = await enrol();
+    const { factors, addTotp, judge, wrong, code } = factorRig();
+    const { secret } = await addTotp();
     const handle = await factors.pending.open(proven(), 'print');
     await factors.pending.close(handle);
     for (let i = 0; i < 12; i += 1) {
-      expect(await verify(wrong(secret), alice, handle)).toEqual({ outcome: 'dead' });
+      expect(await judge(wrong(secret), alice, handle)).toBe('dead');
     }
-    expect(await verify(code(secret))).toMatchObject({ outcome: 'verified' });
+    expect(await judge(code(secret))).toBe('verified');
+  });
+
+  it('whose record is whole is one, so that the records above are refused for what they lack', async () => {
+    const { factors } = factorRig({
+      store: { readPendingLogin: async () => ({ startedAt: 1, record: JSON.stringify(record) }) },
+    });
+    expect(await factors.pending.find(await factors.pending.open(proven(), 'print'))).not.toBeNull();
+  });
+
+  it('that is bound is found with that very secret only (PND-21)', async () => {
+    const { factors, kept } = boundRig();
+    const handle = await factors.pending.open(proven(), 'print', 'a secret');
+    expect(await factors.pending.find(handle, 'a secret')).toMatchObject({ account: alice });
+    for (const other of [undefined, '', 'A secret', 'a secret ', 'undefined']) {
+      expect(await factors.pending.find(handle, other)).toBeNull();
+    }
+    expect(JSON.stringify(kept)).not.toContain('a secret');
+    const unbound = await factors.pending.open(proven(), 'print');
+    expect(await factors.pending.find(unbound, 'a secret')).toMatchObject({ account: alice });
   });
 });
 
-describe('SecondFactors rejects', () => {
-  const good = { store: memoryStore(), issuer: 'Acme', keys: [key] };
+/** A rig, and everything that it gave its store as a pending login. */
+function boundRig() {
+  const kept: unknown[] = [];
+  const store = memoryStore();
+  const { factors } = factorRig({
+    store: {
+      ...store,
+      openPendingLogin: (login) => {
+        kept.push(login);
+        return store.openPendingLogin(login);
+      },
+    },
+  });
+  return { factors, kept };
+}
+
+describe('the factor store', () => {
+  it('holds factors and credentials, and nothing else; the store holds the rest (factorStore)', async () => {
+    const clock = factorRig().clock;
+    const called = { store: new Set<string>(), factorStore: new Set<string>() };
+    const watch = (name: keyof typeof called, kept: Store): Store =>
+      Object.fromEntries(
+        Object.entries(kept).map(([method, call]) => [
+          method,
+          (...args: never[]) => {
+            called[name].add(method);
+            return (call as (...given: never[]) => unknown)(...args);
+          },
+        ]),
+      ) as unknown as Store;
+    const factorStore = memoryStore({ now: clock.now });
+    const rig = factorRig({
+      store: watch('store', memoryStore({ now: clock.now })),
+      options: { factorStore: watch('factorStore', factorStore) },
+    });
+    const { secret } = await rig.addTotp();
+    const { authenticator } = await rig.addKey();
+    expect(await rig.judge(rig.code(secret))).toBe('verified');
+    const handle = await rig.open();
+    const given = authenticator.authenticate(await rig.challenge(handle));
+    expect(await rig.judge(given, alice, handle)).toBe('verified');
+    await rig.factors.removeAll(alice);
+    const methods: (keyof FactorStore)[] = [
+      'readFactors',
+      'writeFactors',
+      'claimCredential',
+      'releaseCredential',
+    ];
+    expect(called.factorStore).toEqual(new Set(methods));
+    expect(methods.filter((method) => called.store.has(method))).toEqual([]);
+    expect(called.store).toContain('reserveAttempt');
+    expect(called.store).toContain('openPendingLogin');
+    expect(called.store).toContain('saveChallenge');
+    expect(await factorStore.readFactors(accountKey('alice'))).toMatchObject({
+      revision: expect.any(Number),
+    });
+  });
+
+  it('is `store` where there is none of its own', async () => {
+    const rig = factorRig();
+    await rig.addTotp();
+    expect(await rig.store.readFactors(accountKey('alice'))).toMatchObject({ revision: 1 });
+  });
+
+  it('alone decides: factors in the other store count for nothing', async () => {
+    const rig = factorRig();
+    await rig.addTotp();
+    const { factors } = factorRig({ store: rig.store, options: { factorStore: memoryStore() } });
+    expect((await factors.enrolled(alice)).methods).toEqual([]);
+  });
+});
+
+describe('SecondFactors', () => {
+  const store = memoryStore();
+  const good = { store, issuer: 'Acme', keys: [sealingKey] };
+  const factorMethods = new Set(['readFactors', 'writeFactors', 'claimCredential', 'releaseCredential']);
+  const withoutFactors = Object.fromEntries(
+    Object.entries(store).filter(([name]) => !factorMethods.has(name)),
+  );
+
+  it.each<Partial<SecondFactorsOptions>>([
+    {},
+    { origin },
+    { origin, bindPending: false },
+    { origin: 'http://localhost' },
+    { origin: 'http://localhost:3000', bindPending: true },
+    { origin, rpId: 'acme.example', userVerification: 'required' },
+    { origin: 'https://login.acme.example:8443', rpId: 'acme.example' },
+    { store: withoutFactors as never, factorStore: store },
+    { keys: [sealingKey.toString('base64'), sealingKey.toString('hex')] },
+  ])('takes good options %#', (options) => {
+    expect(() => new SecondFactors({ ...good, ...options })).not.toThrow();
+  });
+
+  it('takes no other kind of login for one with a proven password', async () => {
+    const { factors } = factorRig();
+    await expect(factors.pending.open(new Login(), 'print')).rejects.toThrow(TypeError);
+  });
+
   it.each<[unknown, RegExp]>([
     [undefined, /^SecondFactors: option store must be a store/],
+    [null, /^SecondFactors: options must be an object, not null$/],
     [{ ...good, store: {} }, /^SecondFactors: option store must be a store .*, not an object$/],
-    [{ ...good, store: { ...good.store, acceptStep: 1 } }, /^SecondFactors: option store/],
+    [{ ...good, store: { ...store, takeChallenge: 1 } }, /^SecondFactors: option store/],
+    [{ ...good, store: withoutFactors }, /^SecondFactors: option store/],
+    [{ ...good, store: withoutFactors, factorStore: undefined }, /^SecondFactors: option store/],
+    [
+      { ...good, factorStore: withoutFactors },
+      /^SecondFactors: option factorStore must be a factor store such as sqlStore\(kysely\), not an object$/,
+    ],
+    [{ ...good, factorStore: null }, /^SecondFactors: option factorStore/],
     [{ ...good, issuer: '' }, /^SecondFactors: option issuer must be a non-empty string, not ""$/],
-    [{ store: good.store, keys: good.keys }, /^SecondFactors: option issuer/],
-    [{ store: good.store, issuer: 'Acme' }, /^SecondFactors: option keys must be a list of 32-byte keys/],
+    [{ store, keys: good.keys }, /^SecondFactors: option issuer/],
+    [{ store, issuer: 'Acme' }, /^SecondFactors: option keys must be a list of 32-byte keys/],
     [{ ...good, keys: [] }, /^SecondFactors: option keys must be a list of at least one/],
-    [
-      { ...good, keys: 'CANARY' },
-      /^SecondFactors: option keys must be a list of 32-byte keys, not another string$/,
-    ],
-    [
-      { ...good, keys: ['CANARY'] },
-      /^SecondFactors: keys\[0\] must be 32 random bytes, or those in base64 or hex/,
-    ],
+    [{ ...good, keys: 'CANARY' }, /^SecondFactors: option keys must be .* 32-byte keys, not another string$/],
+    [{ ...good, keys: ['CANARY'] }, /^SecondFactors: keys\[0\] must be 32 random bytes, or those in base64/],
     [
       { ...good, origin: 'acme.example' },
       /^SecondFactors: option origin must be an origin .*"acme.example"$/,
     ],
-    [{ ...good, origin: 'https://acme.example/' }, /^SecondFactors: option origin/],
-    [{ ...good, origin: 'https://ACME.example' }, /^SecondFactors: option origin/],
-    [{ ...good, origin: 'null' }, /^SecondFactors: option origin/],
+    [{ ...good, origin: 'https://acme.example/' }, /^SecondFactors: option origin must/],
+    [{ ...good, origin: 'https://ACME.example' }, /^SecondFactors: option origin must/],
+    [{ ...good, origin: 'https://acme.example:443' }, /^SecondFactors: option origin must/],
+    [{ ...good, origin: 'null' }, /^SecondFactors: option origin must/],
+    [
+      { ...good, origin: 'http://acme.example' },
+      /^SecondFactors: option origin must .*http for localhost only/,
+    ],
+    [{ ...good, origin: 'http://localhost.acme.example' }, /^SecondFactors: option origin must/],
+    [{ ...good, origin: 'http://127.0.0.1' }, /^SecondFactors: option origin must/],
+    [{ ...good, origin: 'ftp://acme.example' }, /^SecondFactors: option origin must/],
+    [{ ...good, origin: ['https://acme.example'] }, /^SecondFactors: option origin must/],
+    [{ ...good, rpId: 'acme.example' }, /^SecondFactors: option rpId needs option origin$/],
+    [
+      { ...good, userVerification: 'required' },
+      /^SecondFactors: option userVerification needs option origin$/,
+    ],
+    [{ ...good, bindPending: true }, /^SecondFactors: option bindPending needs option origin$/],
+    [{ ...good, origin, bindPending: 'true' }, /^SecondFactors: option bindPending must be true or false/],
+    [{ ...good, origin, userVerification: true }, /^SecondFactors: option userVerification must be one of/],
+    [{ ...good, origin, rpId: 7 }, /^SecondFactors: option rpId must be a non-empty string/],
+    [{ ...good, origin, rpId: 'evil.example' }, /^SecondFactors: .*"evil.example" is not one of/],
+    [{ ...good, origin, rpId: 'example' }, /^SecondFactors: .*"example" is not one of/],
+    [{ ...good, origin, rpId: 'login.acme.example' }, /^SecondFactors: .*is not one of/],
     [
       { ...good, limits: [{ failures: 0, withinSeconds: 1 }] },
       /limits\[0\]\.failures must be a whole number/,
@@ -625,10 +1166,16 @@ describe('SecondFactors rejects', () => {
     [{ ...good, now: 0 }, /^SecondFactors: option now must be a function, not 0$/],
     [
       { ...good, window: 9 },
-      /^SecondFactors: unknown option "window"; it takes store, issuer, keys, origin, limits, now$/,
+      /^SecondFactors: unknown option "window"; it takes store, factorStore, issuer, keys,/,
     ],
-  ])('bad options %#, without quoting a key', (options, message) => {
+  ])('rejects bad options %#, without quoting a key', (options, message) => {
+    expect(() => new SecondFactors(options as never)).toThrow(TypeError);
     expect(() => new SecondFactors(options as never)).toThrow(message);
     expect(() => new SecondFactors(options as never)).not.toThrow('CANARY');
+  });
+
+  it('leaves its options as they were (CFG-13)', () => {
+    const options = Object.freeze({ ...good, origin, keys: Object.freeze([sealingKey]) as Buffer[] });
+    expect(() => new SecondFactors(options)).not.toThrow();
   });
 });

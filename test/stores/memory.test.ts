@@ -1,4 +1,4 @@
-import { expect, it } from '@jest/globals';
+import { describe, expect, it } from '@jest/globals';
 import { memoryStore } from '../../src/stores/memory.js';
 import { fakeClock } from '../rig/fake-clock.js';
 import { describeStore } from './contract.js';
@@ -88,4 +88,59 @@ it('a clock that was set back shuts nobody out for the jump, and revives no logi
   expect(await issue(before)).toBeNull();
   advance(1);
   expect(await issue(await begin())).not.toBeNull();
+});
+
+describe('a full memoryStore', () => {
+  it('refuses the factors of a new account, and goes on with those that it has', async () => {
+    const store = memoryStore({ maxEntries: 2 });
+    for (const account of ['a', 'b']) await store.writeFactors(account, '1', 0);
+    await expect(store.writeFactors('c', '1', 0)).rejects.toEqual(unavailable);
+    expect(await store.readFactors('c')).toBeNull();
+    expect(await store.writeFactors('a', '2', 1)).toBe(true);
+    expect(await store.readFactors('a')).toEqual({ revision: 2, record: '2' });
+  });
+
+  it('keeps factors and owners for good, whatever the time', async () => {
+    const { now, advance } = fakeClock();
+    const store = memoryStore({ maxEntries: 1, now });
+    await store.writeFactors('a', '1', 0);
+    await store.claimCredential('key', 'a');
+    for (const seconds of [10 * 365 * 86_400, -20 * 365 * 86_400]) {
+      advance(seconds);
+      await expect(store.writeFactors('b', '1', 0)).rejects.toEqual(unavailable);
+      expect(await store.readFactors('a')).toEqual({ revision: 1, record: '1' });
+      expect(await store.claimCredential('key', 'b')).toBe(false);
+    }
+  });
+
+  it('gives a new credential to nobody, until another one is given up', async () => {
+    const store = memoryStore({ maxEntries: 2 });
+    for (const key of ['one', 'two']) expect(await store.claimCredential(key, 'a')).toBe(true);
+    await expect(store.claimCredential('three', 'b')).rejects.toEqual(unavailable);
+    expect(await store.claimCredential('one', 'a')).toBe(true);
+    expect(await store.claimCredential('one', 'b')).toBe(false);
+    await store.releaseCredential('three', 'b');
+    await expect(store.claimCredential('three', 'b')).rejects.toEqual(unavailable);
+    await store.releaseCredential('one', 'a');
+    expect(await store.claimCredential('three', 'b')).toBe(true);
+  });
+
+  it('refuses new challenges until one is taken or has ended', async () => {
+    const { now, advance } = fakeClock();
+    const store = memoryStore({ maxEntries: 2, now });
+    await store.saveChallenge('one', '1', 5000);
+    await store.saveChallenge('two', '1', 60_000);
+    await expect(store.saveChallenge('three', '1', 60_000)).rejects.toEqual(unavailable);
+    await store.saveChallenge('two', '2', 60_000);
+    expect(await store.takeChallenge('two')).toBe('2');
+    await store.saveChallenge('three', '1', 60_000);
+    await expect(store.saveChallenge('four', '1', 60_000)).rejects.toEqual(unavailable);
+    advance(5);
+    await store.saveChallenge('four', '1', 60_000);
+    expect(await Promise.all(['one', 'three', 'four'].map((key) => store.readChallenge(key)))).toEqual([
+      null,
+      '1',
+      '1',
+    ]);
+  });
 });

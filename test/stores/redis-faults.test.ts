@@ -4,7 +4,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, jest 
 import { Redis } from 'ioredis';
 import { generateSync } from 'otplib/functional';
 import { isCounts, isStatusFor } from '../../src/core/attempt-store.js';
-import { isEnrolmentOrNull } from '../../src/core/factor-store.js';
+import { isDocumentOrNull } from '../../src/core/factor-store.js';
 import { Login } from '../../src/core/login.js';
 import {
   AccessTokens,
@@ -13,8 +13,9 @@ import {
   type PasswordVerifier,
   type RedisStore,
   type RedisStoreOptions,
-  type StoredFactor,
 } from '../../src/index.js';
+import type { RedisConnection } from '../../src/stores/redis-connection.js';
+import { redisFactors } from '../../src/stores/redis-factors.js';
 import { startFaultProxy, type FaultProxy } from '../rig/fault-proxy.js';
 import { ask, listen, loginService, type Answer, type LoginService } from '../rig/login-process.js';
 import { startRedis, type RedisServer } from '../rig/redis-server.js';
@@ -111,10 +112,11 @@ async function stampsOf(account: string, { store }: Rig): Promise<readonly numbe
 }
 
 async function enrol({ factors }: LoginService, id: string): Promise<(step?: number) => string> {
-  const { secret = '' } = (await factors.beginTotp({ id }, { label: id })) ?? {};
+  const { secret } = await factors.beginTotp({ id }, { label: id });
   const code = (step = 0): string =>
     generateSync({ secret, strategy: 'hotp', counter: Math.floor(Date.now() / 30_000) + step, digits: 6 });
-  expect(await factors.confirmTotp({ id }, code(-1))).toBe(true);
+  await factors.confirmTotp({ id }, code(-1));
+  expect((await factors.enrolled({ id })).methods).toContain('totp');
   return code;
 }
 
@@ -405,14 +407,6 @@ describe('an answer that is none', () => {
 
   const hash = randomBytes(32).toString('hex');
   const subject = { key: hash, limits: [{ failures: 10, withinMs: 60_000, lockMs: 60_000 }] };
-  const factor: StoredFactor = {
-    id: 'x',
-    type: 'totp',
-    label: 'x',
-    createdAt: 1,
-    secret: 'x',
-    lastStep: 1,
-  };
   const pending = {
     account: hash,
     handle: hash,
@@ -428,6 +422,16 @@ describe('an answer that is none', () => {
     maxPerAccount: 1000,
     startedAt: 1,
     record: '{}',
+  };
+  const texts = {
+    nil: null,
+    'an empty text': '',
+    abc: 'abc',
+    '"9"': '9',
+    OK: 'OK',
+    // The client makes a text of a number with a fraction.
+    '1e308': '1e308',
+    NaN: 'nan',
   };
   /** Each method, what core demands of its answer, and the replies that are one. */
   const calls: Record<
@@ -456,17 +460,19 @@ describe('an answer that is none', () => {
     readPendingLogin: [(store) => store.readPendingLogin(hash, hash), isAny, { '[]': null }],
     tryPendingLogin: [(store) => store.tryPendingLogin(hash, hash, 5), isAny, { '0': null, '1': 1, '7': 7 }],
     closePendingLogin: [(store) => store.closePendingLogin(hash, hash), isAny, { '0': false, '1': true }],
-    readFactors: [(store) => store.readFactors(hash), isAny, { '[]': [] }],
-    saveEnrolment: [(store) => store.saveEnrolment(hash, factor, 1000), isAny, { OK: undefined }],
-    // Text that is no record is no enrolment: nothing can be confirmed on it.
-    readEnrolment: [
-      (store) => store.readEnrolment(hash),
-      (reply) => reply !== null && isEnrolmentOrNull(reply),
-      {},
+    readFactors: [(store) => store.readFactors(hash), isDocumentOrNull, { nil: null }],
+    writeFactors: [(store) => store.writeFactors(hash, '{}', 1), isAny, { '0': false, '1': true }],
+    // A credential that somebody has, and nobody: given up in between.
+    claimCredential: [(store) => store.claimCredential(hash, hash), isAny, { nil: false, OK: true }],
+    releaseCredential: [
+      (store) => store.releaseCredential(hash, hash),
+      isAny,
+      { '0': undefined, '1': undefined },
     ],
-    confirmEnrolment: [(store) => store.confirmEnrolment(hash, factor), isAny, { '0': false, '1': true }],
-    acceptStep: [(store) => store.acceptStep(hash, 'x', 9), isAny, { '0': false, '1': true }],
-    removeFactors: [(store) => store.removeFactors(hash), isAny, { '0': 0, '1': 1, '7': 7 }],
+    saveChallenge: [(store) => store.saveChallenge(hash, '{}', 1000), isAny, { OK: undefined }],
+    // Any text is a record; what it says is for the core to judge.
+    readChallenge: [(store) => store.readChallenge(hash), isAny, texts],
+    takeChallenge: [(store) => store.takeChallenge(hash), isAny, texts],
   };
 
   it.each(Object.entries(calls))('is none to %s (I9)', async (_name, [call, isReply, answers]) => {
@@ -481,6 +487,18 @@ describe('an answer that is none', () => {
     }
     expect(given).toEqual(new Map(Object.entries(answers)));
   });
+
+  it.each([1, 0, ['x'], [], {}, true, undefined, Number.NaN, new Error('x')])(
+    '%j in place of the owner of a credential is none (I9)',
+    async (reply) => {
+      const connection = {
+        key: (capability: string, name: string) => `${capability}:${name}`,
+        send: async (command: string) => (command === 'SET' ? null : reply),
+      };
+      const store = redisFactors(connection as unknown as RedisConnection);
+      await expect(store.claimCredential(hash, hash)).rejects.toMatchObject({ name: 'StoreUnavailable' });
+    },
+  );
 
   it('is none where a pending login was: none of its records but its own proves anything (RED-14)', async () => {
     const rig = await mount();
@@ -524,28 +542,52 @@ describe('an answer that is none', () => {
     const rig = await mount();
     await enrol(rig, 'alice');
     const [key = ''] = await direct.keys('portcullis:factors:*');
-    const fields = await direct.hgetall(key);
-    const factorField = Object.keys(fields).find((field) => field.startsWith('factor:')) ?? '';
-    const stepField = factorField.replace('factor:', 'step:');
-    for (const change of [
-      { [factorField]: '' },
-      { [factorField]: 'null' },
-      { [factorField]: '{}' },
-      { [factorField]: '[]' },
-      { [factorField]: (fields[factorField] ?? '').replace('"totp"', '"sms"') },
-      { [stepField]: '' },
-      { [stepField]: '-1' },
-      { [stepField]: 'NaN' },
-      { [stepField]: '1e9' },
+    const value = (await direct.get(key)) ?? '';
+    const [, record = ''] = /^1 (.*)$/.exec(value) ?? [];
+    const { list } = JSON.parse(record) as { list: [object] };
+    const altered = (change: object): string => `1 ${JSON.stringify({ ...JSON.parse(record), ...change })}`;
+    const alteredFactor = (change: object): string => altered({ list: [{ ...list[0], ...change }] });
+    for (const broken of [
+      '',
+      '1',
+      '12',
+      '1 ',
+      record,
+      ` ${record}`,
+      `0 ${record}`,
+      `-1 ${record}`,
+      `+1 ${record}`,
+      `01 ${record}`,
+      `1.0 ${record}`,
+      `1e3 ${record}`,
+      `0x1 ${record}`,
+      ` 1 ${record}`,
+      `9007199254740992 ${record}`,
+      `1 ${record.slice(0, -1)}`,
+      '1 null',
+      '1 {}',
+      '1 []',
+      altered({ v: 2 }),
+      altered({ list: null }),
+      altered({ list: {} }),
+      altered({ list: [] }).replace('"codes":null', '"codes":{}'),
+      alteredFactor({ type: 'sms' }),
+      alteredFactor({ secret: null }),
+      alteredFactor({ lastStep: -1 }),
+      alteredFactor({ lastStep: '1' }),
+      alteredFactor({ lastStep: 1.5 }),
     ]) {
-      await direct.hset(key, change);
-      expectUnavailable(await rig.login('alice', 'right'), rig.took());
-      await direct.hset(key, fields);
+      await direct.set(key, broken);
+      const answer = await rig.login('alice', 'right');
+      expect({ broken, status: answer.status }).toEqual({ broken, status: 503 });
+      expectUnavailable(answer, rig.took());
     }
-    await direct.hdel(key, factorField);
+    await direct.del(key);
+    await direct.hset(key, { field: record });
     expectUnavailable(await rig.login('alice', 'right'), rig.took());
-    await direct.set(key, 'text');
-    expectUnavailable(await rig.login('alice', 'right'), rig.took());
+    await direct.del(key);
+    await direct.set(key, value);
+    expect((await rig.login('alice', 'right')).status).toBe(401);
     expect(rig.told.events['token.issued']).toBe(1);
   });
 });
@@ -574,11 +616,9 @@ describe('a slow or broken line', () => {
     // The attempt; its return beside the factors; the token.
     expect(rig.took()).toBeGreaterThan(1190);
     expect(rig.took()).toBeLessThan(1700);
-    expect(rig.proxy.commands.map(({ name }) => name)).toEqual(
-      expect.arrayContaining(['EVALSHA', 'HGETALL']),
-    );
+    expect(rig.proxy.commands.map(({ name }) => name)).toEqual(expect.arrayContaining(['EVALSHA', 'GET']));
     expect(rig.proxy.commands).toHaveLength(4);
-    const before = rig.proxy.commands.findIndex(({ name }) => name === 'HGETALL');
+    const before = rig.proxy.commands.findIndex(({ name }) => name === 'GET');
     expect(before).toBeLessThanOrEqual(2);
   });
 
@@ -702,7 +742,7 @@ async function dumpWithout(...canaries: string[]): Promise<void> {
 describe('what is at rest', () => {
   it('holds no password, code, secret, handle or token (RED-25)', async () => {
     const rig = await mount();
-    const { secret = '' } = (await rig.factors.beginTotp({ id: 'alice' }, { label: 'alice' })) ?? {};
+    const { secret } = await rig.factors.beginTotp({ id: 'alice' }, { label: 'alice' });
     const codeOf = (step: number): string =>
       generateSync({ secret, strategy: 'hotp', counter: Math.floor(Date.now() / 30_000) + step, digits: 6 });
     await dumpWithout(secret);

@@ -1,0 +1,105 @@
+import { StoreUnavailable } from './errors.js';
+import { parseRecord } from './record.js';
+import { isCount, own } from './store-call.js';
+
+/** What every factor says of itself. Times in milliseconds since the epoch. */
+interface Named {
+  readonly id: string;
+  /** Given by its owner. */
+  readonly name: string;
+  readonly createdAt: number;
+  readonly lastUsedAt: number | null;
+}
+
+/** A confirmed authenticator app. */
+export interface TotpFactor extends Named {
+  readonly type: 'totp';
+  /** Sealed by the key ring. */
+  readonly secret: string;
+  /** The last step accepted; null when no code was accepted yet. */
+  readonly lastStep: number | null;
+}
+
+/** A registered FIDO security key or platform authenticator; `id` is its credential's. */
+export interface SecurityKeyFactor extends Named {
+  readonly type: 'webauthn';
+  /** COSE public key in base64url. */
+  readonly publicKey: string;
+  readonly counter: number;
+  readonly transports: readonly string[];
+  readonly aaguid: string;
+  readonly backedUp: boolean;
+}
+
+export type Factor = TotpFactor | SecurityKeyFactor;
+
+/** Emergency codes that are still unused, hashed. */
+export interface BackupCodeSet {
+  readonly createdAt: number;
+  readonly lastUsedAt: number | null;
+  readonly hashes: readonly string[];
+}
+
+/** Everything that an account has enrolled. */
+export interface Factors {
+  readonly list: readonly Factor[];
+  /** Null without a factor: codes alone are no second factor. */
+  readonly codes: BackupCodeSet | null;
+  /** Wrong codes of authenticator apps since any factor was last accepted. */
+  readonly wrongCodes: number;
+}
+
+export const noFactors: Factors = { list: [], codes: null, wrongCodes: 0 };
+
+export function writeFactorRecord(factors: Factors): string {
+  // Codes are the emergency exit of a factor and go with the last one, and wrong codes were guesses at it.
+  const { list, codes, wrongCodes } = factors.list.length === 0 ? noFactors : factors;
+  return JSON.stringify({ v: 1, list, codes, wrongCodes });
+}
+
+/**
+ * Strict to every type: a last step or a counter that is no whole number would switch replay protection off, and a
+ * record that cannot be read must never look like "no factor".
+ *
+ * @throws {StoreUnavailable} for anything that is not exactly ours.
+ */
+export function readFactorRecord(record: string): Factors {
+  const read = parseRecord(record);
+  const fields = ['v', 'list', 'codes', 'wrongCodes'];
+  const [version, list, codes, wrongCodes] = fields.map((field) => own(read, field));
+  const hasList = version === 1 && Array.isArray(list) && list.every(isFactor);
+  const isWhole = hasList && (codes === null || isCodes(codes)) && isCount(wrongCodes);
+  if (!isWhole || (list.length === 0 && codes !== null)) {
+    throw new StoreUnavailable('a factor record that makes no sense');
+  }
+  return { list, codes, wrongCodes };
+}
+
+function isFactor(value: unknown): value is Factor {
+  const text = (field: string): boolean => typeof own(value, field) === 'string';
+  const countOrNull = (field: string): boolean => own(value, field) === null || isCount(own(value, field));
+  const isNamed = text('id') && text('name') && isCount(own(value, 'createdAt')) && countOrNull('lastUsedAt');
+  if (!isNamed) return false;
+  if (own(value, 'type') === 'totp') return text('secret') && countOrNull('lastStep');
+  return (
+    own(value, 'type') === 'webauthn' &&
+    text('publicKey') &&
+    text('aaguid') &&
+    isCount(own(value, 'counter')) &&
+    isTexts(own(value, 'transports')) &&
+    typeof own(value, 'backedUp') === 'boolean'
+  );
+}
+
+function isCodes(value: unknown): value is BackupCodeSet {
+  const lastUsedAt = own(value, 'lastUsedAt');
+  return (
+    isCount(own(value, 'createdAt')) &&
+    (lastUsedAt === null || isCount(lastUsedAt)) &&
+    isTexts(own(value, 'hashes'))
+  );
+}
+
+function isTexts(value: unknown): value is string[] {
+  return Array.isArray(value) && value.every((one) => typeof one === 'string');
+}

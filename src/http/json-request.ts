@@ -1,0 +1,26 @@
+import type { SecondFactors } from '../core/second-factors.js';
+import type { AuthContext } from './auth-state.js';
+import { refuse } from './refuse.js';
+import { isFromAnotherSite } from './site.js';
+
+/** True unless the request has been refused: sent by a page of another site, or by a form. */
+export function demandJson(ctx: AuthContext, { origin }: SecondFactors): boolean {
+  if (!hasSentToken(ctx) && isFromAnotherSite(ctx, origin)) refuse(ctx, 'csrf_rejected');
+  else if (ctx.is('json') === false && !isEmpty(ctx)) refuse(ctx, 'unsupported_media_type');
+  else return true;
+  return false;
+}
+
+/**
+ * Whether the client itself sent the token in its Authorization header, which no other site can make a browser do. An
+ * app that takes the token from a cookie writes it into the headers, and not into those that came over the wire.
+ */
+function hasSentToken({ req: { headers, rawHeaders } }: AuthContext): boolean {
+  const at = rawHeaders.findIndex((name, index) => index % 2 === 0 && /^authorization$/i.test(name));
+  return at !== -1 && rawHeaders[at + 1] === headers.authorization;
+}
+
+/** A request without body and type, which browsers send with `Content-Length: 0`. */
+function isEmpty(ctx: AuthContext): boolean {
+  return ctx.request.length === 0 && ctx.get('Content-Type') === '';
+}

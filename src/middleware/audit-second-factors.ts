@@ -1,0 +1,113 @@
+import { isAccount, type Account } from '../core/account.js';
+import { auditCsv, auditFactors, type Member } from '../core/factor-audit.js';
+import { demandInstance } from '../core/instance.js';
+import { callback, readOptions, required } from '../core/options.js';
+import { SecondFactors } from '../core/second-factors.js';
+import { isBoolean, own } from '../core/store-call.js';
+import type { AuthContext, AuthMiddleware } from '../http/auth-state.js';
+import { findAgain, type AccountFinder } from '../http/find-account.js';
+import { demandToken } from '../http/fresh-login.js';
+import { askHook } from '../http/hook.js';
+import { refuse, refuseUndecided } from '../http/refuse.js';
+
+/** Which members are asked for. */
+export interface MemberPage {
+  /** What the page before gave as `next`; undefined for the first. */
+  readonly cursor: string | undefined;
+  /** Most members of the page. */
+  readonly limit: number;
+}
+
+export interface AuditSecondFactorsOptions {
+  /** Lists the members that the actor administers, a page at a time; `next` is null on the last. */
+  readonly members: (
+    page: MemberPage,
+    actor: Account,
+    ctx: AuthContext,
+  ) => Promise<{ readonly members: readonly Member[]; readonly next: string | null }>;
+  /** Whether the actor may read the audit: only `true` lets it. */
+  readonly mayRead: (actor: Account, ctx: AuthContext) => Promise<boolean> | boolean;
+  /**
+   * Loads the acting account again, by its id, with the role that it has now; null when it may do nothing any more.
+   *
+   * @default the account of the token
+   */
+  readonly actor?: AccountFinder;
+}
+
+const mostPerPage = 200;
+const usualPerPage = 100;
+
+/**
+ * Answers who has which second factor, since when, last used when, and how many emergency codes are left: a page of
+ * JSON, or of CSV for `?format=csv` and `Accept: text/csv`. `?cursor=` and `?limit=` (200 at most) turn the pages. After
+ * `requireToken`.
+ */
+export function auditSecondFactors(
+  factors: SecondFactors,
+  options: AuditSecondFactorsOptions,
+): AuthMiddleware {
+  demandInstance('auditSecondFactors', SecondFactors, factors);
+  const {
+    members: listMembers,
+    mayRead,
+    actor: findActor,
+  } = readOptions<AuditSecondFactorsOptions>('auditSecondFactors', options, {
+    members: required(callback),
+    mayRead: required(callback),
+    actor: callback,
+  });
+
+  return async function auditSecondFactors(ctx) {
+    const found = demandToken(ctx, 'auditSecondFactors');
+    const asking = found && (await findAgain(ctx, findActor, found.account));
+    if (asking === undefined) return;
+    const actor = asking.answer;
+    if (actor === null) return refuse(ctx, 'forbidden');
+    const asked = await askHook(ctx, 'mayRead', () => mayRead(actor, ctx), isBoolean);
+    if (asked === undefined) return;
+    if (!asked.answer) return refuse(ctx, 'forbidden');
+
+    const page = readPage(ctx);
+    const format = readFormat(ctx);
+    if (page === null || format === null) return refuse(ctx, 'invalid_request');
+    const listed = await askHook(ctx, 'members', () => listMembers(page, actor, ctx), isMemberPage);
+    if (listed === undefined) return;
+    const { members, next } = listed.answer;
+    const rows = await auditFactors(factors, members).catch((error: unknown) => refuseUndecided(ctx, error));
+    if (rows === undefined) return;
+    ctx.set('Cache-Control', 'no-store');
+    if (format === 'json') {
+      ctx.body = { members: rows, next };
+      return;
+    }
+    ctx.type = 'text/csv; charset=utf-8';
+    ctx.attachment('second-factors.csv');
+    if (next !== null)
+      ctx.set('Link', `<?format=csv&limit=${page.limit}&cursor=${encodeURIComponent(next)}>; rel="next"`);
+    ctx.body = auditCsv(rows);
+  };
+}
+
+function readPage(ctx: AuthContext): MemberPage | null {
+  const { cursor, limit = String(usualPerPage) } = ctx.query;
+  if (Array.isArray(cursor) || Array.isArray(limit) || !/^[1-9][0-9]{0,2}$/.test(limit)) return null;
+  return Number(limit) > mostPerPage ? null : { cursor, limit: Number(limit) };
+}
+
+function readFormat(ctx: AuthContext): 'json' | 'csv' | null {
+  const { format } = ctx.query;
+  if (format === undefined) return ctx.accepts('json', 'text/csv') === 'text/csv' ? 'csv' : 'json';
+  return format === 'csv' || format === 'json' ? format : null;
+}
+
+function isMemberPage(answer: unknown): boolean {
+  const [members, next] = [own(answer, 'members'), own(answer, 'next')];
+  const isCursor = next === null || (typeof next === 'string' && next.isWellFormed());
+  return Array.isArray(members) && members.every(isMember) && isCursor;
+}
+
+function isMember(value: unknown): boolean {
+  const name = own(value, 'name');
+  return isAccount(value) && (name === undefined || typeof name === 'string');
+}
