@@ -43,6 +43,7 @@ export { Lockout, type LockoutOptions } from './core/lockout.js';
 export { type LockoutLimit } from './core/attempt-limits.js';
 export { SecondFactors } from './core/second-factors.js';
 export { type SecondFactorsOptions } from './core/second-factor-options.js';
+export { type AllowedAuthenticator } from './core/allowed-authenticators.js';
 export { type AddedFactor, type FactorAddition, type RefusedFactor } from './core/factor-changes.js';
 export { type FreshLoginOptions } from './core/fresh-login.js';
 export { type Member, type MemberFactors } from './core/factor-audit.js';

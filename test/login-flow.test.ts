@@ -29,7 +29,9 @@ import {
 } from 'koa-portcullis';
 import { generateSync } from 'otplib/functional';
 import request from 'supertest';
+import { added } from './rig/factor-rig.js';
 import { fakeClock } from './rig/fake-clock.js';
+import { SoftwareAuthenticator, type ServerOptions } from './rig/software-authenticator.js';
 
 interface User extends Account {
   readonly name: string;
@@ -153,12 +155,14 @@ function mount(setup: Setup = {}) {
   const badCode = (secret: string): string =>
     ['000000', '000001', '000002'].find((one) => one !== code(secret) && one !== code(secret, -1)) ?? '';
   const enrol = async (id = 'u1'): Promise<string> => {
-    const begun = await factors.beginTotp({ id }, { label: id });
-    const secret = begun?.secret ?? '';
-    if (!(await factors.confirmTotp({ id }, code(secret)))) throw new Error('not enrolled');
+    const { secret } = await factors.beginTotp({ id }, { label: id });
+    added(await factors.confirmTotp({ id }, code(secret)));
     clock.advance(90);
     return secret;
   };
+  /** Codes for emergencies, in place of those that came with the factor. */
+  const backupCodes = async (id = 'u1'): Promise<readonly string[]> =>
+    (await factors.regenerateBackupCodes({ id })) ?? [];
   const pend = async (): Promise<string> => {
     const { body } = await logIn().expect(401);
     expect((body as Body).error).toBe('second_factor_required');
@@ -185,6 +189,7 @@ function mount(setup: Setup = {}) {
     code,
     badCode,
     enrol,
+    backupCodes,
     pend,
     token,
     use,
@@ -206,7 +211,8 @@ describe('a login, from a wrong password to a revocation', () => {
 
     expect(await errorOf(rig.logIn(wrong), 401)).toBe('invalid_credentials');
     const asked = await rig.logIn().expect(401);
-    expect(asked.body).toMatchObject({ error: 'second_factor_required', methods: ['totp'], expires_in: 300 });
+    const methods = ['totp', 'backup_code'];
+    expect(asked.body).toMatchObject({ error: 'second_factor_required', methods, expires_in: 300 });
     const { pending } = asked.body as Body;
     expect(await errorOf(rig.second(pending, rig.badCode(secret)), 401)).toBe('invalid_second_factor');
     const issued = await rig.second(pending, rig.code(secret)).expect(200);
@@ -227,6 +233,35 @@ describe('a login, from a wrong password to a revocation', () => {
       { name: 'login.succeeded', account: 'u1', methods: ['pwd', 'otp'], token: id, ...told },
       { name: 'token.revoked', account: 'u1', token: id, ...told },
     ]);
+    expect(rig.errors).toEqual([]);
+  });
+
+  it('takes a security key, which is asked for by ids and nothing else, after the right password only (PND-27)', async () => {
+    const rig = mount({ origin: 'https://acme.example' });
+    const key = new SoftwareAuthenticator({ origin: 'https://acme.example', rpId: 'acme.example' });
+    const begun = await rig.factors.beginSecurityKey({ id: 'u1' }, { userName: 'alice@acme.example' });
+    const registered = key.register(begun as ServerOptions);
+    added(await rig.factors.confirmSecurityKey({ id: 'u1' }, registered, { name: 'CANARY' }));
+
+    const stranger = await rig.post('/tokens', { username: 'nobody', password: wrong }).expect(401);
+    expect((await rig.logIn(wrong).expect(401)).text).toBe(stranger.text);
+    const { body, text } = await rig.logIn().expect(401);
+    const { pending, webauthn } = body as Body & { webauthn: ServerOptions };
+    expect(body).toMatchObject({
+      error: 'second_factor_required',
+      methods: ['webauthn', 'backup_code'],
+      webauthn: {
+        challenge: expect.any(String),
+        rpId: 'acme.example',
+        allowCredentials: [{ id: key.id, type: 'public-key', transports: ['usb'] }],
+      },
+    });
+    expect(text).not.toMatch(/CANARY|alice|u1/);
+    const answer = { pending, webauthn: key.authenticate(webauthn) };
+    const issued = await rig.post('/tokens/second-factor', answer).expect(200);
+    await rig.use((issued.body as Body).access_token).expect(200, { account: 'u1' });
+    expect(rig.events.at(-1)).toMatchObject({ name: 'login.succeeded', methods: ['pwd', 'hwk'] });
+    expect(await errorOf(rig.post('/tokens/second-factor', answer), 401)).toBe('pending_login_invalid');
     expect(rig.errors).toEqual([]);
   });
 
@@ -407,6 +442,42 @@ describe('a pending login', () => {
     expect(rig.events.filter(({ name }) => name === 'second_factor.failed')).toHaveLength(1);
   });
 
+  it("of alice takes no emergency code of bob, and leaves bob's to him (PND-04)", async () => {
+    const rig = mount();
+    await rig.enrol('u1');
+    await rig.enrol('u2');
+    const [otp_token = ''] = await rig.backupCodes('u2');
+    expect(await errorOf(rig.second(await rig.pend(), otp_token), 401)).toBe('invalid_second_factor');
+    expect(rig.events.at(-1)).toMatchObject({ name: 'second_factor.failed', account: 'u1' });
+    await rig.post('/tokens', { username: 'bob', password: bobsPassword, otp_token }).expect(200);
+    expect(rig.events).toContainEqual(
+      expect.objectContaining({ name: 'backup_code.used', account: 'u2', left: 9 }),
+    );
+  });
+
+  it('is what an emergency code needs: it opens nothing alone, on a dead one or beside a wrong password (BKP-04)', async () => {
+    const rig = mount();
+    const secret = await rig.enrol();
+    const [otp_token = '', other = ''] = await rig.backupCodes();
+    for (const pending of [undefined, '', null]) {
+      expect(await errorOf(rig.second(pending, otp_token), 400)).toBe('invalid_request');
+    }
+    const dead = await rig.pend();
+    await rig.second(dead, rig.code(secret)).expect(200);
+    const late = await rig.pend();
+    rig.clock.advance(300);
+    for (const pending of [dead, late, 'x', otp_token, `pcpl_${otp_token}`]) {
+      expect(await errorOf(rig.second(pending, otp_token), 401)).toBe('pending_login_invalid');
+    }
+    expect(await errorOf(rig.logIn(wrong, { otp_token }), 401)).toBe('invalid_credentials');
+    expect(await errorOf(rig.post('/tokens', { username: 'alice', otp_token }), 400)).toBe('invalid_request');
+    expect(rig.count('token.issued')).toBe(1);
+    // None of that used it up.
+    await rig.logIn(right, { otp_token }).expect(200);
+    await rig.second(await rig.pend(), other).expect(200);
+    expect(rig.count('backup_code.used')).toBe(2);
+  });
+
   it('logs in its own account, whoever the body names (PND-05, I6)', async () => {
     const rig = mount();
     const secret = await rig.enrol();
@@ -501,6 +572,7 @@ describe('a pending login', () => {
     ['the password was changed', (rig) => rig.tokens.revokeAll({ id: 'u1' })],
     ['the account was disabled', async (_, gone) => gone.add('u1')],
     ['the factors were reset', (rig) => rig.factors.removeAll({ id: 'u1' })],
+    ['a factor was added', (rig) => rig.enrol()],
     [
       'another factor was enrolled',
       async (rig) => {

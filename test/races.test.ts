@@ -13,10 +13,12 @@ import {
   type RedisStore,
   type Store,
 } from '../src/index.js';
+import { added } from './rig/factor-rig.js';
 import {
   ask,
   compileSources,
   factorKey,
+  origin,
   HeldRequest,
   listen,
   loginService,
@@ -26,6 +28,7 @@ import {
   type LoginProcess,
 } from './rig/login-process.js';
 import { startRedis, type RedisServer } from './rig/redis-server.js';
+import { SoftwareAuthenticator, type ServerOptions } from './rig/software-authenticator.js';
 
 let redis: RedisServer;
 let direct: Redis;
@@ -151,11 +154,20 @@ type Codes = (aheadMs?: number) => string;
 async function enrol(store: Store, id: string): Promise<Codes> {
   const then = Date.now() - 120_000;
   const factors = new SecondFactors({ store, issuer: 'Acme', keys: [factorKey], now: () => then });
-  const { secret = '' } = (await factors.beginTotp({ id }, { label: id })) ?? {};
+  const { secret } = await factors.beginTotp({ id }, { label: id });
   const codeAt = (ms: number): string =>
     generateSync({ secret, strategy: 'hotp', counter: Math.floor(ms / 30_000), digits: 6 });
-  expect(await factors.confirmTotp({ id }, codeAt(then))).toBe(true);
+  added(await factors.confirmTotp({ id }, codeAt(then)));
   return (aheadMs = 0) => codeAt(Date.now() + aheadMs);
+}
+
+/** Registers a security key. */
+async function enrolKey(id: string): Promise<{ factors: SecondFactors; key: SoftwareAuthenticator }> {
+  const factors = new SecondFactors({ store, issuer: 'Acme', keys: [factorKey], origin });
+  const key = new SoftwareAuthenticator({ origin, rpId: 'acme.example' });
+  const begun = await factors.beginSecurityKey({ id }, { userName: id });
+  added(await factors.confirmSecurityKey({ id }, key.register(begun as ServerOptions)));
+  return { factors, key };
 }
 
 /** At most so many at a time. */
@@ -270,7 +282,7 @@ describe('over four processes', () => {
       const id = `alice${index}`;
       const code = await enrol(store, id);
       const { body } = await login(id, 'right', index);
-      expect(body).toMatchObject({ error: 'second_factor_required', methods: ['totp'] });
+      expect(body).toMatchObject({ error: 'second_factor_required', methods: ['totp', 'backup_code'] });
       const [answer] = await Promise.all([
         sleep(randomInt(4)).then(() =>
           ask(portOf(index + 1), '/tokens/second-factor', {
@@ -306,6 +318,74 @@ describe('over four processes', () => {
     );
     expect(issued).toBe(1);
     expect(Object.keys(refused).every((key) => /^4(?:01|29) /.test(key))).toBe(true);
+  });
+
+  it('one emergency code on 100 parallel requests over all pending logins gives one token (RCE-06)', async () => {
+    await enrol(store, 'alice');
+    const factors = new SecondFactors({ store, issuer: 'Acme', keys: [factorKey] });
+    const [otp_token] = (await factors.regenerateBackupCodes({ id: 'alice' })) ?? [];
+    const handles = await Promise.all([0, 1, 2, 3, 4].map((index) => login('alice', 'right', index)));
+    const send = (index: number): Promise<Answer> =>
+      ask(portOf(index), '/tokens/second-factor', {
+        body: { pending: handles[index % 5]?.body['pending'], otp_token },
+      });
+    const { '200 Bearer': issued, ...refused } = tally(
+      await Promise.all(Array.from({ length: 100 }, (_, i) => send(i))),
+    );
+    expect(issued).toBe(1);
+    expect(Object.keys(refused).every((key) => /^4(?:01|29) /.test(key))).toBe(true);
+    expect((await factors.status({ id: 'alice' })).backupCodes).toMatchObject({ left: 9 });
+  });
+
+  it('one answer of a security key on 100 parallel requests gives one token, and its counter rises once', async () => {
+    const { factors, key } = await enrolKey('alice');
+    const { body } = await login('alice', 'right');
+    const webauthn = key.authenticate(body['webauthn'] as ServerOptions);
+    const send = (index: number): Promise<Answer> =>
+      ask(portOf(index), '/tokens/second-factor', { body: { pending: body['pending'], webauthn } });
+    const { '200 Bearer': issued, ...refused } = tally(
+      await Promise.all(Array.from({ length: 100 }, (_, i) => send(i))),
+    );
+    expect(issued).toBe(1);
+    expect(Object.keys(refused).every((answer) => /^4(?:01|29) /.test(answer))).toBe(true);
+    expect((await factors.enrolled({ id: 'alice' })).factors.list).toMatchObject([{ counter: 1 }]);
+  });
+
+  it('emergency codes made ten times at once: one whole set works, the others not at all (RCE-19)', async () => {
+    await enrol(store, 'alice');
+    const limits = [{ failures: 1000, withinSeconds: 60 }];
+    const factors = new SecondFactors({ store, issuer: 'Acme', keys: [factorKey], limits });
+    const sets = await Promise.all(
+      Array.from({ length: 10 }, () => factors.regenerateBackupCodes({ id: 'alice' })),
+    );
+    const working: number[] = [];
+    for (const codes of sets) {
+      const verdicts = await Promise.all(
+        (codes ?? []).map((code) => factors.verify({ id: 'alice' }, { kind: 'backup_code', code })),
+      );
+      working.push(verdicts.filter(({ outcome }) => outcome === 'verified').length);
+    }
+    expect(working.toSorted((a, b) => a - b)).toEqual([...Array.from({ length: 9 }, () => 0), 10]);
+  });
+
+  it('one credential registered for two accounts at once is one of them: 50 races (RCE-20)', async () => {
+    const factors = new SecondFactors({ store, issuer: 'Acme', keys: [factorKey], origin });
+    await inLanes(50, 5, async (index) => {
+      const key = new SoftwareAuthenticator({ origin, rpId: 'acme.example' });
+      const accounts = [{ id: `alice${index}` }, { id: `bob${index}` }];
+      const answers = await Promise.all(
+        accounts.map(async (account) => {
+          const begun = await factors.beginSecurityKey(account, { userName: account.id });
+          return { account, response: key.register(begun as ServerOptions) };
+        }),
+      );
+      const outcomes = await Promise.all(
+        answers.map(({ account, response }) => factors.confirmSecurityKey(account, response)),
+      );
+      expect(outcomes.map(({ outcome }) => outcome).toSorted()).toEqual(['added', 'conflict']);
+      const held = await Promise.all(accounts.map((account) => factors.status(account)));
+      expect(held.flatMap((status) => status.factors)).toHaveLength(1);
+    });
   });
 
   it('a lock of one account stops no other one from the same address (LCK-11)', async () => {
@@ -434,6 +514,7 @@ describe('what is stored', () => {
       const pending = { pending: body['pending'], otp_token: code() };
       expect((await ask(service.port, '/tokens/second-factor', { body: pending })).status).toBe(200);
       await tokens.revokeAll({ id: 'a}{b' }, { except: 'x' });
+      await enrolKey('a}{b');
     } finally {
       await service.stop();
       watcher.disconnect();
@@ -441,7 +522,7 @@ describe('what is stored', () => {
 
     const keys = seen.flatMap(([command = '', ...args]) => {
       if (/^evalsha$|^eval$/i.test(command)) return args.slice(2, 2 + Number(args[1]));
-      if (/^(?:get|set|del|unlink|hgetall|zrange|zrem)$/i.test(command)) return args.slice(0, 1);
+      if (/^(?:get|getdel|set|del|unlink|hgetall|zrange|zrem)$/i.test(command)) return args.slice(0, 1);
       // What scripts do, and what sets a connection up.
       return /^(?:time|pexpire|h\w+|z\w+|exists|info|hello|client|select|monitor|flushall)$/i.test(command)
         ? []
@@ -451,13 +532,13 @@ describe('what is stored', () => {
     const isKey = /^portcullis:[a-z0-9]+:\{[0-9a-f]{64}\}$/;
     expect(keys.filter((key) => !isKey.test(key))).toEqual([]);
     expect(new Set(keys.map((key) => key.split(':')[1]))).toEqual(
-      new Set(['lockout', 'token', 'tokens', 'cutoff', 'pending', 'factors', 'enrolment']),
+      new Set(['lockout', 'token', 'tokens', 'cutoff', 'pending', 'factors', 'credential', 'challenge']),
     );
     for (const key of await direct.keys('*')) {
       expect(key).toMatch(isKey);
       expect({ key, hasEnd: (await direct.pttl(key)) > 0 }).toEqual({
         key,
-        hasEnd: !key.startsWith('portcullis:factors:'),
+        hasEnd: !/^portcullis:(?:factors|credential):/.test(key),
       });
     }
     // Records hold account ids; names that nobody proved, and passwords, are nowhere.

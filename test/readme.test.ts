@@ -336,7 +336,7 @@ function compareOptions(
   for (const name of documented.keys()) {
     if (!defaults.has(name)) report(`${owner}: option ${name} does not exist`);
   }
-  if (base !== undefined && section?.includes(`options of [\`${base}\`](#${base.toLowerCase()})`) !== true) {
+  if (base !== undefined && section?.includes(`options of [\`${base}\`](#${base.toLowerCase()}`) !== true) {
     report(`${owner}: no link to the options of ${base}`);
   }
 }

@@ -26,6 +26,7 @@ import {
 } from 'koa-portcullis';
 import { generateSync } from 'otplib/functional';
 import request from 'supertest';
+import { added } from './rig/factor-rig.js';
 import { fakeClock } from './rig/fake-clock.js';
 
 const right = 'CANARY-right-Password-1';
@@ -182,10 +183,10 @@ function shown(...values: unknown[]): string {
 describe('no secret is in any output', () => {
   it('of a whole login but the one answer that owns it (LOG-01, LOG-05, TOK-25, PWD-22)', async () => {
     const rig = mount();
-    const begun = await rig.factors.beginTotp({ id: 'u1' }, { label: 'alice' });
-    const secret = begun?.secret ?? '';
+    const { secret } = await rig.factors.beginTotp({ id: 'u1' }, { label: 'alice' });
     const first = rig.code(secret);
-    await rig.factors.confirmTotp({ id: 'u1' }, first);
+    const { backupCodes } = added(await rig.factors.confirmTotp({ id: 'u1' }, first));
+    const [backupCode = '', unused = ''] = backupCodes ?? [];
     rig.clock.advance(60);
 
     await rig.post('/tokens', { username: stranger, password: wrong });
@@ -206,6 +207,9 @@ describe('no secret is in any output', () => {
     const issued = await rig.post('/tokens/second-factor', { pending, otp_token: good });
     const token = issued.body['access_token'] as string;
     await rig.post('/tokens/second-factor', { pending, otp_token: good });
+    await rig.post('/tokens', { username: 'alice', password: right, otp_token: backupCode });
+    await rig.post('/tokens', { username: 'alice', password: right, otp_token: backupCode.toLowerCase() });
+    await rig.post('/tokens', { username: 'alice', password: wrong, otp_token: unused });
     await rig.get(token);
     await rig.get(`${token}x`);
     await rig.get(pending);
@@ -216,6 +220,7 @@ describe('no secret is in any output', () => {
     await rig.logOut(token);
     await rig.get(token);
     expect(issued.status).toBe(200);
+    expect(rig.events.map(({ name }) => name)).toContain('backup_code.used');
     expect(rig.events.length).toBeGreaterThan(15);
 
     const secrets = {
@@ -228,6 +233,10 @@ describe('no secret is in any output', () => {
       good,
       first,
       bad,
+      backupCode,
+      unused,
+      'a code as it is hashed': backupCode.replaceAll('-', ''),
+      'a code in lower case': backupCode.toLowerCase(),
       'canary-weak': 'canary-weak',
       key,
     };
@@ -260,9 +269,8 @@ describe('no secret is in any output', () => {
       'openPendingLogin',
     ] as const) {
       const rig = mount({ [method]: failing });
-      const begun = await rig.factors.beginTotp({ id: 'u1' }, { label: 'alice' });
-      if (method === 'openPendingLogin')
-        await rig.factors.confirmTotp({ id: 'u1' }, rig.code(begun?.secret ?? ''));
+      const { secret } = await rig.factors.beginTotp({ id: 'u1' }, { label: 'alice' });
+      if (method === 'openPendingLogin') added(await rig.factors.confirmTotp({ id: 'u1' }, rig.code(secret)));
       rig.breakStore();
       const { status, text } = await rig.post('/tokens', { username: 'alice', password: right });
       expect([method, status]).toEqual([method, 503]);
@@ -285,12 +293,12 @@ describe('no secret is in any output', () => {
 
 it('no object of ours shows a secret when it is printed, in JSON, as text or in a template (LOG-06)', async () => {
   const rig = mount();
-  const begun = await rig.factors.beginTotp({ id: 'u1' }, { label: 'alice' });
-  await rig.factors.confirmTotp({ id: 'u1' }, rig.code(begun?.secret ?? ''));
+  const { secret } = await rig.factors.beginTotp({ id: 'u1' }, { label: 'alice' });
+  const { backupCodes } = added(await rig.factors.confirmTotp({ id: 'u1' }, rig.code(secret)));
   rig.clock.advance(60);
   const { body } = await rig.post('/tokens', { username: 'alice', password: right });
   const pending = body['pending'] as string;
-  const otp_token = rig.code(begun?.secret ?? '');
+  const otp_token = rig.code(secret);
   const issued = await rig.post('/tokens/second-factor', { pending, otp_token });
   const token = issued.body['access_token'] as string;
   const objects = [
@@ -301,9 +309,11 @@ it('no object of ours shows a secret when it is printed, in JSON, as text or in 
     rig.store,
     await rig.tokens.check(token),
     await rig.factors.enrolled({ id: 'u1' }),
+    await rig.factors.status({ id: 'u1' }),
   ];
   const text = objects.map((one) => `${shown(one)} ${Object.prototype.toString.call(one)}`).join('\n');
-  for (const value of [right, pending, token, begun?.secret ?? 'missing', key]) {
+  expect(backupCodes).toHaveLength(10);
+  for (const value of [right, pending, token, secret, key, ...(backupCodes ?? [])]) {
     for (const spelling of spellings(value)) expect(text).not.toContain(spelling);
   }
 });
@@ -319,8 +329,8 @@ describe('in production', () => {
 
   it('every refusal has the fields of the contract and nothing of the machine (LOG-09)', async () => {
     const rig = mount();
-    const begun = await rig.factors.beginTotp({ id: 'u1' }, { label: 'alice' });
-    await rig.factors.confirmTotp({ id: 'u1' }, rig.code(begun?.secret ?? ''));
+    const { secret } = await rig.factors.beginTotp({ id: 'u1' }, { label: 'alice' });
+    added(await rig.factors.confirmTotp({ id: 'u1' }, rig.code(secret)));
     const broken = mount({ reserveAttempt: () => Promise.reject(new Error('SELECT * FROM users')) });
     broken.breakStore();
     const answers = [

@@ -20,10 +20,12 @@ import {
   safeBody,
   verifyPassword,
   type Account,
+  type AddedFactor,
   type Auth,
   type AuthEvent,
   type AuthMiddleware,
   type AuthState,
+  type FactorAddition,
   type RefusalBody,
   type RefusalCode,
   type TokenFacts,
@@ -175,6 +177,12 @@ describe('middleware', () => {
       () => new Lockout({ store, limit: [] }),
       // @ts-expect-error -- misspelt
       () => new SecondFactors({ store, issuer: 'Acme', key: [randomBytes(32)] }),
+      // @ts-expect-error -- misspelt
+      () => requireSecondFactor(factors, { readOtp: () => '' }),
+      // @ts-expect-error -- not a way to verify users
+      () => new SecondFactors({ store, issuer: 'Acme', keys: [], userVerification: true }),
+      // @ts-expect-error -- tokens are no factors
+      () => new SecondFactors({ store, issuer: 'Acme', keys: [], factorStore: { readToken: () => null } }),
       // @ts-expect-error -- a store is needed
       () => new AccessTokens({ lifetimeSeconds: 60 }),
       // @ts-expect-error -- seconds, not text
@@ -199,6 +207,39 @@ describe('middleware', () => {
       issueToken(tokens, { lifetimeSeconds: async () => 60 }),
     ];
     expect(loose).toHaveLength(5);
+  });
+});
+
+function idOf(addition: FactorAddition): string {
+  // @ts-expect-error -- a refused factor has no id
+  const early: unknown = addition.id;
+  return addition.outcome === 'added' ? addition.id : String(early);
+}
+
+describe('second factors', () => {
+  const later = [
+    // @ts-expect-error -- an authenticator app needs a label
+    async () => factors.beginTotp({ id: 'alice' }, {}),
+    // @ts-expect-error -- misspelt
+    async () => factors.beginTotp({ id: 'alice' }, { label: 'alice', replace: 'x' }),
+    // @ts-expect-error -- an account has an id
+    async () => factors.status({ name: 'alice' }),
+    // @ts-expect-error -- a name cannot be taken away
+    async () => factors.rename({ id: 'alice' }, 'x'),
+    // @ts-expect-error -- misspelt
+    async () => factors.remove({ id: 'alice' }, 'x', { keepLst: true }),
+  ];
+
+  it('are added with an outcome that is looked at before its id is', () => {
+    const made: AddedFactor = { outcome: 'added', id: 'x', backupCodes: null };
+    expect(idOf(made)).toBe('x');
+    expect(idOf({ outcome: 'wrong' })).toBe('undefined');
+    expect(true satisfies IsEqual<IsAny<FactorAddition>, false>).toBe(true);
+    expect(true satisfies IsEqual<AddedFactor['backupCodes'], readonly string[] | null>).toBe(true);
+  });
+
+  it('are asked for as they are documented', async () => {
+    for (const call of later) await expect(call()).rejects.toThrow(TypeError);
   });
 });
 

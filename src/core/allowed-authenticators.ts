@@ -70,17 +70,13 @@ export function readAllowedAuthenticators(
     const aaguid = own(entry, 'aaguid') ?? (identifiers === undefined ? undefined : noAaguid);
     if (typeof aaguid !== 'string' || !uuid.test(aaguid)) return refuse('aaguid', 'a UUID');
     const certificates = own(entry, 'attestationRootCertificates');
-    const roots = isListOf(certificates, /./) ? certificates.map(readRoot) : [null];
+    const roots = isListOf(certificates, /./) ? certificates.map(readRoot) : [];
+    if (roots.length === 0 || roots.includes(null)) {
+      refuse('attestationRootCertificates', 'a non-empty list of certificates, in PEM or the base64 of DER');
+    }
     return {
       aaguid: aaguid.toLowerCase(),
-      roots: roots.map(
-        (root) =>
-          root ??
-          refuse(
-            'attestationRootCertificates',
-            'a non-empty list of certificates, in PEM or the base64 of DER',
-          ),
-      ),
+      roots: roots as readonly Certificate[],
       keyIdentifiers: (identifiers as string[] | undefined)?.map((identifier) => identifier.toLowerCase()),
     };
   });

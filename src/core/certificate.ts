@@ -89,7 +89,11 @@ interface DerItem {
   readonly end: number;
 }
 
-/** @throws {RangeError} past the end, and for an indefinite length. */
+/**
+ * Reads what OpenSSL took for a certificate, so no length leads past the end.
+ *
+ * @throws {RangeError} for an indefinite length, which is BER and not DER.
+ */
 function readItem(bytes: Buffer, at = 0): DerItem {
   const tag = bytes.readUInt8(at);
   const short = bytes.readUInt8(at + 1);
@@ -97,7 +101,6 @@ function readItem(bytes: Buffer, at = 0): DerItem {
   const length = short < 0x80 ? short : bytes.readUIntBE(at + 2, width);
   const start = at + 2 + width;
   const end = start + length;
-  if (end > bytes.length) throw new RangeError('past the end');
   return { tag, content: bytes.subarray(start, end), end };
 }
 
@@ -118,7 +121,9 @@ function readInteger({ content }: DerItem): number {
 function readExtension({ content }: DerItem): { id: string; isCritical: boolean; value: Buffer } {
   const [id, ...rest] = readItems(content) as [DerItem, ...DerItem[]];
   const value = rest.at(-1) as DerItem;
-  return { id: id.content.toString('hex'), isCritical: rest[0]?.tag === der.flag, value: value.content };
+  // Some makers write down that an extension is not critical, though that is the default.
+  const isCritical = rest[0]?.tag === der.flag && rest[0].content[0] !== 0;
+  return { id: id.content.toString('hex'), isCritical, value: value.content };
 }
 
 function readPathLength(constraints: Buffer | undefined): number {

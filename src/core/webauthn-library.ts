@@ -1,7 +1,16 @@
-import { verifyAuthenticationResponse, verifyRegistrationResponse } from '@simplewebauthn/server';
 import { keyAlgorithms } from './credential-key.js';
 import type { RelyingParty } from './relying-party.js';
 import type { CeremonyResponse } from './webauthn-response.js';
+
+type Library = typeof import('@simplewebauthn/server');
+
+let library: Promise<Library> | undefined;
+
+/** Loaded where security keys are in use: it takes longer than all the rest of the package. */
+export function webauthnLibrary(): Promise<Library> {
+  library ??= import('@simplewebauthn/server');
+  return library;
+}
 
 /** The library's verdict on a registration, an attestation's signature included. */
 export function isRegistrationVerified(
@@ -9,7 +18,7 @@ export function isRegistrationVerified(
   { id, parts }: CeremonyResponse<'clientDataJSON' | 'attestationObject'>,
   challenge: string,
 ): Promise<boolean> {
-  return isVerified(
+  return isVerified(({ verifyRegistrationResponse }) =>
     verifyRegistrationResponse({
       response: bare(id, {
         clientDataJSON: parts.clientDataJSON.toString('base64url'),
@@ -28,7 +37,7 @@ export function isAssertionVerified(
   challenge: string,
   publicKey: string,
 ): Promise<boolean> {
-  return isVerified(
+  return isVerified(({ verifyAuthenticationResponse }) =>
     verifyAuthenticationResponse({
       response: bare(id, {
         clientDataJSON: parts.clientDataJSON.toString('base64url'),
@@ -58,9 +67,12 @@ function expected(rp: RelyingParty, challenge: string) {
 }
 
 /** The library throws for much of what is forged, in words that quote it: all that is one no. */
-async function isVerified(verification: Promise<{ readonly verified: boolean }>): Promise<boolean> {
+async function isVerified(
+  verify: (library: Library) => Promise<{ readonly verified: boolean }>,
+): Promise<boolean> {
+  const loaded = await webauthnLibrary();
   try {
-    const { verified } = await verification;
+    const { verified } = await verify(loaded);
     return verified;
   } catch {
     return false;

@@ -1,9 +1,7 @@
 import { randomBytes } from 'node:crypto';
-import {
-  generateAuthenticationOptions,
-  generateRegistrationOptions,
-  type PublicKeyCredentialCreationOptionsJSON,
-  type PublicKeyCredentialRequestOptionsJSON,
+import type {
+  PublicKeyCredentialCreationOptionsJSON,
+  PublicKeyCredentialRequestOptionsJSON,
 } from '@simplewebauthn/server';
 import { isFromAllowedModel } from './attestation-trust.js';
 import { isUnprovenStatement, readAttestation, withoutStatement } from './attestation.js';
@@ -11,7 +9,7 @@ import { readAuthenticatorData } from './authenticator-data.js';
 import { keyAlgorithm, keyAlgorithms } from './credential-key.js';
 import type { RelyingParty } from './relying-party.js';
 import { own } from './store-call.js';
-import { isAssertionVerified, isRegistrationVerified } from './webauthn-library.js';
+import { isAssertionVerified, isRegistrationVerified, webauthnLibrary } from './webauthn-library.js';
 import { isAuthenticatedFor, isClientDataFor, readResponse } from './webauthn-response.js';
 
 export { relyingParty, type RelyingParty, type RelyingPartyOptions } from './relying-party.js';
@@ -62,10 +60,11 @@ const refused: AssertionVerdict = { outcome: 'refused' };
  *
  * @param user - `id`: 64 hexadecimal digits; authenticators show it to whoever holds them, so nothing personal.
  */
-export function registrationOptions(
+export async function registrationOptions(
   rp: RelyingParty,
   user: { readonly userId: string; readonly userName: string; readonly existing: readonly SecurityKey[] },
 ): Promise<PublicKeyCredentialCreationOptionsJSON> {
+  const { generateRegistrationOptions } = await webauthnLibrary();
   return generateRegistrationOptions({
     rpName: rp.name,
     rpID: rp.id,
@@ -127,10 +126,11 @@ export async function verifyRegistration(
 }
 
 /** What a client needs to answer with one of these keys. */
-export function authenticationOptions(
+export async function authenticationOptions(
   rp: RelyingParty,
   keys: readonly SecurityKey[],
 ): Promise<PublicKeyCredentialRequestOptionsJSON> {
+  const { generateAuthenticationOptions } = await webauthnLibrary();
   return generateAuthenticationOptions({
     rpID: rp.id,
     challenge: newChallenge(),

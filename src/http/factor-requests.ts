@@ -144,9 +144,12 @@ function readName(ctx: AuthContext): string | undefined | null {
 
 async function userNameOf({ ctx, account, userName }: FactorRequest): Promise<string | undefined> {
   if (userName === undefined) return account.id;
-  // As long as an id may be: a QR code holds no more than 2 KB.
-  const isName = (name: unknown): boolean => isAccount({ id: name });
-  return (await askHook(ctx, 'userName', () => userName(account, ctx), isName))?.answer;
+  return (await askHook(ctx, 'userName', () => userName(account, ctx), isUserName))?.answer;
+}
+
+/** As an account's id may be: a QR code holds no more than 2 KB, and half a character cannot be escaped. */
+function isUserName(name: unknown): boolean {
+  return isAccount({ id: name });
 }
 
 /** Undefined when the store could not tell and the request has been refused. */

@@ -90,13 +90,14 @@ export function auditSecondFactors(
 }
 
 function readPage(ctx: AuthContext): MemberPage | null {
-  const { cursor, limit = String(usualPerPage) } = ctx.query;
-  if (Array.isArray(cursor) || Array.isArray(limit) || !/^[1-9][0-9]{0,2}$/.test(limit)) return null;
+  const [cursor, limit = String(usualPerPage)] = [own(ctx.query, 'cursor'), own(ctx.query, 'limit')];
+  if (cursor !== undefined && typeof cursor !== 'string') return null;
+  if (typeof limit !== 'string' || !/^[1-9][0-9]{0,2}$/.test(limit)) return null;
   return Number(limit) > mostPerPage ? null : { cursor, limit: Number(limit) };
 }
 
 function readFormat(ctx: AuthContext): 'json' | 'csv' | null {
-  const { format } = ctx.query;
+  const format = own(ctx.query, 'format');
   if (format === undefined) return ctx.accepts('json', 'text/csv') === 'text/csv' ? 'csv' : 'json';
   return format === 'csv' || format === 'json' ? format : null;
 }

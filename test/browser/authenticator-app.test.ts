@@ -54,7 +54,7 @@ describe('an authenticator app', () => {
     const { uri, secret } = await (await begun).json();
     const image = page.getByRole('img', { name: 'QR code for the authenticator app' });
     expect(await image.getAttribute('src')).toMatch(/^data:image\/svg\+xml;base64,/);
-    const { size, data } = encode(uri, { ecc: 'M' });
+    const { size, data } = encode(uri, { ecc: 'M', border: 4 });
     expect(await paintedModules(page, size)).toEqual(data);
     expect(
       await image.evaluate((one) => {

@@ -250,6 +250,14 @@ describe('an authenticator on the list', () => {
   });
 });
 
+/** A public key whose algorithm is of no name. */
+function unknownKeys(): NonNullable<CertificateParts['keys']> {
+  const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  const spki = publicKey.export({ type: 'spki', format: 'der' });
+  spki.writeUInt8(0x7f, 12);
+  return { publicKey: { export: () => spki } as unknown as KeyObject, privateKey };
+}
+
 const expired = { from: new Date(now - 2 * day), to: new Date(now - day) };
 const early = { from: new Date(now + day), to: new Date(now + 2 * day) };
 
@@ -301,6 +309,7 @@ describe('a certificate', () => {
       'with its unit inside another part',
       { subject: { ...attestationSubject, OU: 'x', CN: 'x\nOU=Authenticator Attestation' } },
     ],
+    ['with a key that nobody knows', { keys: unknownKeys() }],
     ['of more than 8 KB', { extensions: [['1.2.3.4', false, der(4, Buffer.alloc(8192))]] }],
   ])('%s does not vouch for a key', async (_, parts) => {
     expect(await register([leafOf(parts), root])).toBeNull();
@@ -308,6 +317,7 @@ describe('a certificate', () => {
 
   it.each<[string, CertificateParts]>([
     ['with a harmless extension that nobody knows', { extensions: [['1.2.3.4', false, der(5)]] }],
+    ['that says of an extension that it is not critical', { extensions: [['1.2.3.4', null, der(5)]] }],
     ['with a critical use of its key', { extensions: [['2.5.29.15', true, der(3, Buffer.of(7, 0x80))]] }],
     ['of almost 8 KB', { extensions: [['1.2.3.4', false, der(4, Buffer.alloc(7000))]] }],
   ])('%s vouches for a key', async (_, parts) => {
@@ -456,6 +466,7 @@ describe('a statement', () => {
     ['for an EdDSA credential', [u2fLeaf], { credential: { alg: 'EdDSA' } }],
     ['for an RS256 credential', [u2fLeaf], { credential: { alg: 'RS256' } }],
     ['of another root', [makeCertificate({ issuer: stranger })], {}],
+    ['of another format', [u2fLeaf], { lies: { fmt: 'tpm' } }],
     [
       'signed on another curve',
       [makeCertificate({ issuer: root, keys: generateKeyPairSync('ec', { namedCurve: 'P-384' }) })],
@@ -534,6 +545,8 @@ describe('the option', () => {
       root.pem.replaceAll(/(?<=M).{40}/g, ''),
       root.pem + stranger.pem,
       `${root.base64}AAAA`,
+      `${root.base64}=AAAA`,
+      `!${root.base64}`,
       7,
       null,
     ].map((text): [string, unknown, RegExp] => [

@@ -4,19 +4,17 @@ import type { SecondFactors } from '../../src/core/second-factors.js';
 import { factorRig } from '../rig/factor-rig.js';
 
 /** Reads RFC 4180, every cell quoted: what a spreadsheet takes for the text of each cell. */
-function cellsOf(csv: string, separator = ','): string[][] {
+function cellsOf(csv: string): string[][] {
   const lines = csv.split('\r\n');
   expect(lines.pop()).toBe('');
   return lines.map((line) => {
     const cells: string[] = [];
     let rest = line;
     while (rest !== '') {
-      const [whole = '', quoted = ''] = /^"((?:[^"]|"")*)"/.exec(rest) ?? [];
+      const [whole = '', quoted = ''] = /^"((?:[^"]|"")*)"(?:,|$)/.exec(rest) ?? [];
       if (whole === '') throw new Error(`not a quoted cell: ${rest}`);
       cells.push(quoted.replaceAll('""', '"'));
       rest = rest.slice(whole.length);
-      if (rest !== '') expect(rest.slice(0, 1)).toBe(separator);
-      rest = rest.slice(1);
     }
     return cells;
   });

@@ -1,4 +1,5 @@
 import { describe, expect, it, jest } from '@jest/globals';
+import type { Account } from '../../src/core/account.js';
 import { SecondFactors } from '../../src/core/second-factors.js';
 import type { AuthMiddleware } from '../../src/http/auth-state.js';
 import type { EnrolmentPolicy } from '../../src/http/enrolment-policy.js';
@@ -19,6 +20,10 @@ import {
 /** The clock of the app starts here. */
 const start = Date.UTC(2030, 0, 1);
 const passed: EnrolmentPolicy = { until: new Date(start) };
+
+interface Person extends Account {
+  readonly role: string;
+}
 
 interface Setup {
   readonly policy?: EnrolmentPolicy;
@@ -67,8 +72,7 @@ describe('requireEnrolment lets through', () => {
       asked.push([account, ctx.path]);
       return account.id === 'robot';
     };
-    const findAccount = (id: string) => ({ id, role: 'none' });
-    const rig = mount({ policy: { ...passed, exempt }, findAccount });
+    const rig = mount({ policy: { ...passed, exempt }, findAccount: (id): Person => ({ id, role: 'none' }) });
     await rig.send('get', '/work', await rig.logIn('robot')).expect(200);
     await rig.send('get', '/work', await rig.logIn('alice')).expect(403);
     expect(asked).toEqual([
@@ -86,6 +90,7 @@ describe('requireEnrolment lets through', () => {
     const otp_token = rig.code((begun.body as { secret: string }).secret);
     await rig.send('post', '/second-factors/totp/confirm', token).send({ otp_token }).expect(201);
     await rig.send('get', '/work', token).expect(200);
+    expect(rig.reached).toHaveLength(1);
   });
 
   it('the errors of what comes after it, as they are', async () => {
@@ -117,7 +122,7 @@ describe('requireEnrolment refuses', () => {
     expect(rig.reached).toHaveLength(1);
   });
 
-  it('it after a new login, with a new token, and in a new process (ENR-17)', async () => {
+  it('an account after a new login, with a new token, and in a new process (ENR-17)', async () => {
     const rig = mount();
     for (const _ of [1, 2, 3]) await rig.send('get', '/work', await rig.logIn('alice')).expect(403);
     const restarted = loginApp({
@@ -274,11 +279,11 @@ describe('requireEnrolment rejects bad options', () => {
   });
 
   it('and takes none from a polluted prototype (INP-06)', async () => {
-    const value = () => true;
-    Reflect.defineProperty(Object.prototype, 'exempt', { configurable: true, writable: true, value });
+    Reflect.defineProperty(Object.prototype, 'exempt', { configurable: true, value: () => true });
     try {
       const rig = mount();
       await rig.send('get', '/work', await rig.logIn('alice')).expect(403);
+      expect(rig.reached).toEqual([]);
     } finally {
       Reflect.deleteProperty(Object.prototype, 'exempt');
     }

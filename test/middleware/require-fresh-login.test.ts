@@ -37,6 +37,7 @@ describe('requireFreshLogin lets through', () => {
     const token = await rig.logIn('alice');
     rig.clock.advance(agedSeconds);
     await rig.send('put', '/password', token).expect(200);
+    expect(rig.reached).toHaveLength(2);
   });
 
   it.each([
@@ -47,6 +48,7 @@ describe('requireFreshLogin lets through', () => {
     async (_, codeFor) => {
       const rig = mount();
       await rig.send('put', '/password', await rig.logIn('alice', await codeFor(rig))).expect(200);
+      expect(rig.reached).toHaveLength(1);
     },
   );
 
@@ -62,6 +64,7 @@ describe('requireFreshLogin lets through', () => {
     const done = await rig.send('post', '/tokens/second-factor').send(answer).expect(200);
     const { access_token: token } = done.body as { access_token: string };
     await rig.send('put', '/password', token).expect(200);
+    expect(rig.reached).toHaveLength(1);
   });
 
   it('a login a minute ahead, as the clocks of two processes differ', async () => {
@@ -89,6 +92,7 @@ describe('requireFreshLogin lets through', () => {
     await rig.send('put', '/password', token).expect(200);
     rig.clock.advance(300);
     await rig.send('put', '/password', token).expect(401);
+    expect(rig.reached).toHaveLength(1);
   });
 
   it('the errors of what comes after it, as they are', async () => {
@@ -194,7 +198,7 @@ describe('requireFreshLogin refuses', () => {
     const rig = mount({ guarded: false, first });
     const token = await rig.logIn('alice');
     rig.events.splice(0);
-    for (const __ of [1, 2]) {
+    for (let i = 0; i < 2; i += 1) {
       const { body, headers } = await rig.send('put', '/password', token).expect(401);
       expect(body).toEqual(refused('invalid_token'));
       expect(headers).toMatchObject({ 'www-authenticate': 'Bearer', 'set-cookie': ['kept=1'] });

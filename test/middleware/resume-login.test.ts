@@ -5,12 +5,15 @@ import Koa from 'koa';
 import request from 'supertest';
 import { keyHash } from '../../src/core/key-hash.js';
 import { Login } from '../../src/core/login.js';
-import { SecondFactors, type SecondFactorsOptions } from '../../src/core/second-factors.js';
+import type { SecondFactorsOptions } from '../../src/core/second-factor-options.js';
+import { SecondFactors } from '../../src/core/second-factors.js';
 import type { AuthMiddleware } from '../../src/http/auth-state.js';
 import type { AuthEvent } from '../../src/http/events.js';
 import { loginOf, passwordVerified } from '../../src/http/login.js';
+import { requireSecondFactor } from '../../src/middleware/require-second-factor.js';
 import { resumeLogin, type ResumeLoginOptions } from '../../src/middleware/resume-login.js';
 import { memoryStore, type Store } from '../../src/stores/memory.js';
+import { factorRig } from '../rig/factor-rig.js';
 import { fakeClock } from '../rig/fake-clock.js';
 
 /** The standard limits, as a counted subject is filed under them. */
@@ -312,6 +315,163 @@ describe('resumeLogin tells', () => {
 
   it('its own name', () => {
     expect(resumeLogin(mount().factors).name).toBe('resumeLogin');
+  });
+});
+
+const provePassword: AuthMiddleware = (ctx, next) => {
+  passwordVerified(ctx, { id: 'alice' });
+  return next();
+};
+
+interface BoundSetup {
+  readonly core?: Partial<SecondFactorsOptions>;
+  readonly store?: Partial<Store>;
+  readonly proxy?: boolean;
+}
+
+/** Both steps of a login, with `bindPending`; what a browser keeps is handed over by the test. */
+async function mountBound({ core = {}, store = {}, proxy = false }: BoundSetup = {}) {
+  const rig = factorRig({ store, options: { bindPending: true, ...core } });
+  const { secret } = await rig.addTotp();
+  const app = new Koa({ proxy, maxIpsCount: 1 });
+  app.use(bodyParser());
+  const errors: unknown[] = [];
+  app.on('error', (error) => errors.push(error));
+  let reached = 0;
+  const resume = resumeLogin(rig.factors);
+  app.use((ctx, next) => {
+    ctx.set('Set-Cookie', 'kept=1');
+    return (ctx.path === '/first' ? provePassword : resume)(ctx, next);
+  });
+  app.use(requireSecondFactor(rig.factors));
+  app.use((ctx) => {
+    reached += 1;
+    ctx.body = 'passed';
+  });
+  const post = (path: string, body: object, cookie?: string): request.Test => {
+    const sent = request(app.callback()).post(path).send(body);
+    return cookie === undefined ? sent : sent.set('Cookie', cookie);
+  };
+  /** The first step: the handle, and the cookies that came with it. */
+  const begin = async (cookie?: string) => {
+    const { body, headers } = await post('/first', {}, cookie).expect(401);
+    const [kept, bound = ''] = headers['set-cookie'] as unknown as string[];
+    const pair = bound.split(';')[0] ?? '';
+    return { pending: (body as { pending: string }).pending, kept, bound, pair };
+  };
+  const finish = (pending: string, cookie?: string): request.Test =>
+    post('/second', { pending, otp_token: rig.code(secret) }, cookie);
+  return { ...rig, errors, reached: () => reached, begin, finish, post, secret };
+}
+
+describe('resumeLogin with bindPending (PND-21)', () => {
+  it('continues a login in the browser that began it', async () => {
+    const rig = await mountBound();
+    const { pending, kept, bound, pair } = await rig.begin();
+    expect(kept).toBe('kept=1');
+    expect(bound).toMatch(
+      /^__Host-portcullis_pending=[\w-]{43}; Path=\/; Max-Age=300; HttpOnly; SameSite=Strict; Secure$/,
+    );
+    await rig.finish(pending, `other=1; ${pair}; more=2`).expect(200, 'passed');
+    expect(rig.reached()).toBe(1);
+    expect(rig.errors).toEqual([]);
+  });
+
+  type Bound = Awaited<ReturnType<typeof mountBound>>;
+  it.each<[string, (pair: string, rig: Bound) => Promise<string | undefined> | string | undefined]>([
+    ['no cookie', () => undefined],
+    ['another cookie', () => 'kept=1'],
+    ['another browser that began a login too', async (_, rig) => (await rig.begin()).pair],
+    ['the value changed', (pair) => `${pair.slice(0, -2)}${pair.endsWith('AA') ? 'BB' : 'AA'}`],
+    ['the value cut', (pair) => pair.slice(0, -1)],
+    ['the value made longer', (pair) => `${pair}A`],
+    ['no value', (pair) => pair.slice(0, pair.indexOf('=') + 1)],
+    ['the value under the name without its prefix', (pair) => pair.replace('__Host-', '')],
+    ['the value under another name', (pair) => pair.replace('pending', 'other')],
+    ['the value and more in quotes', (pair) => pair.replace(/=(.*)/, '="$1x"')],
+  ])('refuses it in one with %s, and takes it in its own afterwards', async (_, cookieFor) => {
+    const rig = await mountBound();
+    const { pending, pair } = await rig.begin();
+    const cookie = await cookieFor(pair, rig);
+    for (let i = 0; i < 11; i += 1) {
+      const { body } = await rig.finish(pending, cookie).expect(401);
+      expect(body).toEqual(invalid);
+    }
+    expect(rig.reached()).toBe(0);
+    // None of it was a try: what is refused here is looked at no further.
+    await rig.finish(pending, pair).expect(200);
+  });
+
+  it('gives a browser one secret for all its logins: tabs do not disturb each other', async () => {
+    const rig = await mountBound();
+    const first = await rig.begin();
+    const second = await rig.begin(first.pair);
+    expect(second.pair).toBe(first.pair);
+    expect(second.bound).toBe(first.bound);
+    await rig.finish(first.pending, first.pair).expect(200);
+    rig.clock.advance(30);
+    await rig.finish(second.pending, first.pair).expect(200);
+    expect((await rig.begin()).pair).not.toBe(first.pair);
+  });
+
+  it.each(['short', 'x'.repeat(44), `${'A'.repeat(42)}!`, ''])(
+    'makes a secret of its own where the browser has none of ours: %j',
+    async (value) => {
+      const rig = await mountBound();
+      const { pending, pair } = await rig.begin(`__Host-portcullis_pending=${value}`);
+      expect(pair).toMatch(/^__Host-portcullis_pending=[\w-]{43}$/);
+      await rig.finish(pending, pair).expect(200);
+      expect(rig.reached()).toBe(1);
+    },
+  );
+
+  it('sends the cookie behind a proxy that ends TLS', async () => {
+    const rig = await mountBound({ proxy: true });
+    const { pending, bound, pair } = await rig.begin();
+    expect(bound).toContain('; Secure');
+    await rig.finish(pending, pair).expect(200);
+    expect(rig.errors).toEqual([]);
+  });
+
+  it('names the cookie without prefix and Secure on http://localhost, where browsers refuse both', async () => {
+    const rig = await mountBound({ core: { origin: 'http://localhost:3000' } });
+    const { pending, bound, pair } = await rig.begin();
+    expect(bound).toMatch(/^portcullis_pending=[\w-]{43}; Path=\/; Max-Age=300; HttpOnly; SameSite=Strict$/);
+    await rig.finish(pending).expect(401);
+    await rig.finish(pending, pair).expect(200);
+    expect(rig.reached()).toBe(1);
+  });
+
+  it('keeps the secret out of the answer and the store', async () => {
+    const records: unknown[] = [];
+    const kept = memoryStore();
+    const rig = await mountBound({
+      store: {
+        openPendingLogin: (login) => {
+          records.push(login);
+          return kept.openPendingLogin(login);
+        },
+      },
+    });
+    const { pending, pair } = await rig.begin();
+    expect(records).toHaveLength(1);
+    expect(JSON.stringify([pending, records])).not.toContain(pair.slice(-43));
+  });
+
+  it('binds nothing where a code comes with the password, or no factor is asked for', async () => {
+    const rig = await mountBound();
+    const { headers } = await rig.post('/first', { otp_token: rig.code(rig.secret) }).expect(200);
+    expect(headers['set-cookie']).toEqual(['kept=1']);
+    await rig.factors.removeAll({ id: 'alice' });
+    expect((await rig.post('/first', {}).expect(200)).headers['set-cookie']).toEqual(['kept=1']);
+  });
+
+  it.each([{ bindPending: false }, {}])('and without it sets no cookie and needs none: %j', async (core) => {
+    const rig = await mountBound({ core: { bindPending: false, ...core } });
+    const { body, headers } = await rig.post('/first', {}).expect(401);
+    expect(headers['set-cookie']).toEqual(['kept=1']);
+    await rig.finish((body as { pending: string }).pending).expect(200);
+    expect(rig.reached()).toBe(1);
   });
 });
 

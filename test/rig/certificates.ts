@@ -1,5 +1,7 @@
 import { generateKeyPairSync, sign, X509Certificate, type KeyObject } from 'node:crypto';
 
+type Extension = readonly [id: string, isCritical: boolean | null, value: Buffer];
+
 /** What a certificate is made of; honest for an attestation certificate unless told otherwise. */
 export interface CertificateParts {
   /** Country, organisation, unit and name, in this order; a part that is undefined is left out. */
@@ -21,8 +23,8 @@ export interface CertificateParts {
   pathLength?: number;
   /** Value of id-fido-gen-ce-aaguid. */
   aaguid?: Buffer;
-  /** More extensions: object identifier, whether it is critical, value. */
-  extensions?: readonly [id: string, isCritical: boolean, value: Buffer][];
+  /** More extensions: object identifier, whether it is critical (null says in so many words that it is not), value. */
+  extensions?: readonly Extension[];
   version?: 1 | 3;
 }
 
@@ -114,8 +116,9 @@ function time(date: Date): Buffer {
   return der(0x18, Buffer.from(digits));
 }
 
-function extension([id, isCritical, value]: readonly [string, boolean, Buffer]): Buffer {
-  return sequence(oid(id), ...(isCritical ? [derFlag] : []), der(0x04, value));
+function extension([id, isCritical, value]: Extension): Buffer {
+  const critical = isCritical === null ? [Buffer.of(0x01, 0x01, 0x00)] : isCritical ? [derFlag] : [];
+  return sequence(oid(id), ...critical, der(0x04, value));
 }
 
 function signatureAlgorithm({ asymmetricKeyType }: KeyObject): Buffer {

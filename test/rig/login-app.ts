@@ -12,6 +12,7 @@ import { Lockout } from '../../src/core/lockout.js';
 import { Login } from '../../src/core/login.js';
 import type { SecondFactorsOptions } from '../../src/core/second-factor-options.js';
 import { SecondFactors } from '../../src/core/second-factors.js';
+import { newTotpSecret } from '../../src/core/totp.js';
 import type { AuthContext, AuthMiddleware, AuthState } from '../../src/http/auth-state.js';
 import type { AuthEvent } from '../../src/http/events.js';
 import { issueToken } from '../../src/middleware/issue-token.js';
@@ -139,10 +140,10 @@ export function loginApp({ routes, factors: given, first, findAccount }: LoginAp
     return (body as { pending: string }).pending;
   }
 
-  /** Enrols an authenticator past all routes; a minute goes by, so that the code of the present step is unused. */
+  /** Enrols an authenticator past all routes and without drawing it; a minute goes by, as people take one. */
   async function enrol(name: string): Promise<{ secret: string; id: string; codes: readonly string[] }> {
-    const { secret } = await factors.beginTotp({ id: name }, { label: name });
-    const { id, backupCodes } = added(await factors.confirmTotp({ id: name }, code(secret)));
+    const secret = newTotpSecret();
+    const { id, backupCodes } = added(await factors.importTotp({ id: name }, { secret }));
     clock.advance(60);
     return { secret, id, codes: backupCodes ?? [] };
   }
@@ -185,8 +186,24 @@ export function loginApp({ routes, factors: given, first, findAccount }: LoginAp
   }
 
   return {
-    ...{ app, clock, store, sound, factors, tokens, events, errors, reached, state },
-    ...{ code, send, sendRaw, logIn, ask, enrol, enrolKey, tokenOf },
+    app,
+    clock,
+    store,
+    sound,
+    factors,
+    tokens,
+    events,
+    errors,
+    reached,
+    state,
+    code,
+    send,
+    sendRaw,
+    logIn,
+    ask,
+    enrol,
+    enrolKey,
+    tokenOf,
   };
 }
 

@@ -30,6 +30,9 @@ import {
 /** The same in every process; a real key is random. */
 export const factorKey: Buffer = createHash('sha256').update('a key of tests').digest();
 
+/** Where the pages of every service are; what is registered for it works on each of them. */
+export const origin = 'https://acme.example';
+
 /** What happened in one service since it started. */
 export interface Told {
   /** How often the password hook was called. */
@@ -69,7 +72,7 @@ export function loginService(store: Store, verify: PasswordVerifier = verifyByPa
   app.on('error', (error: unknown) => told.errors.push(String(error)));
 
   const attempts = new Lockout({ store });
-  const factors = new SecondFactors({ store, issuer: 'Acme', keys: [factorKey] });
+  const factors = new SecondFactors({ store, issuer: 'Acme', keys: [factorKey], origin });
   const tokens = new AccessTokens({ store });
   const counted: PasswordVerifier = (credentials, ctx) => {
     told.evaluated += 1;
