@@ -6,6 +6,7 @@ import { scopeText } from './scope.js';
 import { SecretText } from './secret-text.js';
 import { ask, isBoolean, isCount } from './store-call.js';
 import { readTokenRecord, writeTokenRecord, type TokenFacts, type VerifiedToken } from './token-record.js';
+import { readTokenCache, type TokenCache, type TokenCacheOptions } from './token-cache.js';
 import { isStoredTokenOrNull, isStoredTokens, tokenStoreMethods, type TokenStore } from './token-store.js';
 
 /** Seven days, in seconds. No token lives longer, whatever the options say. */
@@ -26,6 +27,13 @@ export interface AccessTokensOptions {
    * @default 1000
    */
   readonly maxPerAccount?: number;
+  /**
+   * Keeps verified tokens in this process, so that most requests ask no store. Needs a store that tells of changes, as
+   * `redisStore` does.
+   *
+   * @default every request asks the store
+   */
+  readonly cache?: TokenCacheOptions;
   /**
    * Clock of the process in milliseconds since the epoch; it only ages login proofs.
    *
@@ -65,6 +73,7 @@ export class AccessTokens {
   readonly #lifetimeSeconds: number;
   readonly #maxPerAccount: number;
   readonly #now: () => number;
+  readonly #cache: TokenCache | undefined;
 
   /** @throws {TypeError} on an unknown option or a wrong value; a lifetime over 7 days is one. */
   constructor(options: AccessTokensOptions) {
@@ -72,6 +81,7 @@ export class AccessTokens {
       store,
       lifetimeSeconds = longestTokenSeconds,
       maxPerAccount = 1000,
+      cache,
       now = Date.now,
     } = readOptions<AccessTokensOptions>('AccessTokens', options, {
       store: required(
@@ -79,12 +89,14 @@ export class AccessTokens {
       ),
       lifetimeSeconds: integer(1, longestTokenSeconds),
       maxPerAccount: integer(1, 10_000),
+      cache: { demand: 'an object', accepts: (v) => typeof v === 'object' && v !== null },
       now: callback,
     });
     this.#store = store;
     this.#lifetimeSeconds = lifetimeSeconds;
     this.#maxPerAccount = maxPerAccount;
     this.#now = now;
+    this.#cache = cache && readTokenCache(store, cache);
   }
 
   /**
@@ -129,15 +141,34 @@ export class AccessTokens {
   }
 
   /**
+   * Whose token this is, where this process keeps it; undefined where the store is to be asked. At once and without a
+   * promise, as most requests end here.
+   */
+  recall(token: string): VerifiedToken | undefined {
+    return this.#cache?.find(token);
+  }
+
+  /**
    * Whose token this is; null for one that is unknown, expired, revoked or mistyped. A wrong checksum is
    * answered without a hash or a store call.
    */
   check(token: string): Promise<VerifiedToken | null> {
     if (!secrets.isWellFormed(token)) return Promise.resolve(null);
+    const kept = this.recall(token);
+    return kept === undefined ? this.#ask(token) : Promise.resolve(kept);
+  }
+
+  async #ask(token: string): Promise<VerifiedToken | null> {
     const key = keyHash('token', token);
-    return ask(() => this.#store.readToken(key), isStoredTokenOrNull).then((stored) =>
-      stored === null ? null : readTokenRecord(stored),
-    );
+    const read = this.#cache?.startRead(key);
+    let found: VerifiedToken | null = null;
+    try {
+      const stored = await ask(() => this.#store.readToken(key), isStoredTokenOrNull);
+      found = stored === null ? null : readTokenRecord(stored);
+    } finally {
+      if (read !== undefined) this.#cache?.endRead(read, token, found ?? undefined);
+    }
+    return found;
   }
 
   /** Ends one token, by its id. Answers whether it was live. After the answer no process accepts it. */

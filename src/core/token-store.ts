@@ -30,6 +30,21 @@ export interface StoredToken {
   readonly record: string;
 }
 
+/** Hears from a store what happens to tokens. */
+export interface TokenWatcher {
+  /** The token with this hash was written, changed or ended. */
+  changed(key: string): void;
+  /** Changes may have been missed: nothing that was read before is to be trusted. */
+  lost(): void;
+  /**
+   * Every change up to now was told.
+   *
+   * @param untilMs - Until when that may be relied on, in milliseconds of `performance.now()`.
+   * @param storeAheadMs - What the store's clock (milliseconds since the epoch) is ahead of `performance.now()`.
+   */
+  vouch(untilMs: number, storeAheadMs: number): void;
+}
+
 /**
  * Keeps access tokens by their hash. The store's own clock ends them, and an ended token must not come back
  * when a clock is set back.
@@ -47,6 +62,11 @@ export interface TokenStore {
   /** Ends all tokens of an account but `except`, and every login of it that is under way. Answers how many. */
   revokeTokens(account: string, except?: string): Promise<number>;
   listTokens(account: string): Promise<readonly StoredToken[]>;
+  /**
+   * Tells of every change of a token, by whichever process, so that what was read may be kept. Must tell `lost` before
+   * a change can go untold, and vouch for no longer than `maxStaleMs` at a time.
+   */
+  watchTokens?(watcher: TokenWatcher, maxStaleMs: number): void;
 }
 
 export const tokenStoreMethods = [

@@ -35,21 +35,41 @@ export function requireToken(tokens: AccessTokens, options: RequireTokenOptions 
   });
   const demanded = scope === '' ? [] : scope.split(' ');
 
-  return async function requireToken(ctx, next) {
+  // No async function: a token that this process keeps costs no promise of its own.
+  return function requireToken(ctx, next) {
     const bearer = readBearer(ctx);
-    if (bearer.kind === 'none') return refuseBearer(ctx, 'none');
-    if (bearer.kind === 'malformed') return refuseBearer(ctx, 'invalid_request');
+    if (bearer.kind === 'none') return refused(refuseBearer(ctx, 'none'));
+    if (bearer.kind === 'malformed') return refused(refuseBearer(ctx, 'invalid_request'));
+    const kept = tokens.recall(bearer.token);
+    if (kept !== undefined) return admit(ctx, kept, next);
+    const checked = tokens.check(bearer.token).catch((error: unknown) => refuseUndecided(ctx, error));
+    return checked.then((found) => {
+      if (found === undefined) return undefined;
+      return found === null ? refused(refuseBearer(ctx, 'invalid_token')) : admit(ctx, found, next);
+    });
+  };
 
-    const found = await tokens.check(bearer.token).catch((error: unknown) => refuseUndecided(ctx, error));
-    if (found === undefined) return;
-    if (found === null) return refuseBearer(ctx, 'invalid_token');
-    if (!coversScope(found.token.scope, demanded)) return refuseBearer(ctx, 'insufficient_scope', scope);
-    if (findAccount === undefined) return pass(ctx, found, next);
+  function admit(ctx: AuthContext, found: VerifiedToken, next: () => Promise<unknown>): Promise<unknown> {
+    if (!coversScope(found.token.scope, demanded))
+      return refused(refuseBearer(ctx, 'insufficient_scope', scope));
+    return findAccount === undefined ? pass(ctx, found, next) : passAgain(ctx, found, next);
+  }
+
+  async function passAgain(
+    ctx: AuthContext,
+    found: VerifiedToken,
+    next: () => Promise<unknown>,
+  ): Promise<unknown> {
     const asked = await findAgain(ctx, findAccount, found.account);
-    if (asked === undefined) return;
+    if (asked === undefined) return undefined;
     if (asked.answer === null) return refuseBearer(ctx, 'invalid_token');
     return pass(ctx, { ...found, account: asked.answer }, next);
-  };
+  }
+}
+
+/** A refusal has been answered; there is nothing to wait for. */
+function refused(_answered: void): Promise<void> {
+  return Promise.resolve();
 }
 
 function pass(ctx: AuthContext, found: VerifiedToken, next: () => Promise<unknown>): Promise<unknown> {
