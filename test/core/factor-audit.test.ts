@@ -57,6 +57,14 @@ describe('auditFactors', () => {
     ]);
   });
 
+  it('counts one factor as enrolled, and codes that are used up as none', async () => {
+    const rig = factorRig();
+    const { backupCodes } = await rig.addTotp();
+    for (const code of backupCodes) expect(await rig.judge(code)).toBe('verified');
+    const [row] = await auditFactors(rig.factors, [{ id: 'alice' }]);
+    expect(row).toMatchObject({ enrolled: true, factors: [{ type: 'totp' }], backup_codes_left: 0 });
+  });
+
   it('shows no secret, hash or credential, whatever a member holds', async () => {
     const rig = factorRig();
     const { secret, id, backupCodes } = await rig.addTotp();

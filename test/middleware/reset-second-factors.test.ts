@@ -334,12 +334,14 @@ describe('resetSecondFactors refuses', () => {
     expect(rig.audited).toEqual([]);
   });
 
-  it('an owner who is gone', async () => {
-    const rig = mount();
+  it('an owner who is gone, without asking what she may do', async () => {
+    const [mayReset, target] = [jest.fn(() => true), jest.fn(() => ({ id: 'bob' }))];
+    const rig = mount({ options: { mayReset, target } });
     await rig.enrol('bob');
     const token = await rig.own();
     rig.users.splice(0, 1);
     expect((await rig.reset('bob', token).expect(403)).body).toEqual(refused('forbidden'));
+    expect([...mayReset.mock.calls, ...target.mock.calls]).toEqual([]);
     await expectNothingReset(rig, token);
   });
 
