@@ -145,6 +145,9 @@ describe('auditCsv', () => {
     'x"\r\n=1+1',
     '","=1+1',
     '";=1+1',
+    'x;"=HYPERLINK(1)&"',
+    'x; " +1+1',
+    '"=1+1',
   ];
   it.each(hostile)('lets no spreadsheet take a name for a formula (OWN-15): %j', (name) => {
     const factor = { type: 'totp', name, created_at: since, last_used_at: null } as const;
@@ -156,7 +159,7 @@ describe('auditCsv', () => {
       for (const cell of cells) {
         expect(cell).not.toMatch(/[\p{Cc}\u2028\u2029]/u);
         // As it is, and as spreadsheets that split at semicolons see it.
-        for (const part of cell.split(';')) expect(part).not.toMatch(/^\s*[=+\-@|%＝＋－＠]/u);
+        for (const part of cell.split(';')) expect(part).not.toMatch(/^[\s"]*[=+\-@|%＝＋－＠]/u);
       }
     }
     const [, [id = '']] = lines as [string[], string[]];
