@@ -24,6 +24,8 @@ function hasSentToken({ req: { headers, rawHeaders } }: AuthContext): boolean {
 /** No page of another site can send JSON unasked; what has neither body nor type, it can. */
 function isJson(ctx: AuthContext): boolean {
   if (typeof ctx.is('json') === 'string') return true;
-  const isEmpty = (ctx.request.length ?? 0) === 0 && ctx.get('Content-Type') === '';
-  return isEmpty && (hasSentToken(ctx) || verifiedTokenOf(ctx) === undefined);
+  const isEmpty = ctx.get('Transfer-Encoding') === '' && (ctx.request.length ?? 0) === 0;
+  if (!isEmpty) return false;
+  if (ctx.request.type !== '') return ctx.request.type === 'application/json';
+  return hasSentToken(ctx) || verifiedTokenOf(ctx) === undefined;
 }

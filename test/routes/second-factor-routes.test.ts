@@ -752,7 +752,10 @@ describe('secondFactorRoutes refuse', () => {
     expect(await rig.sendRaw('POST', '/second-factors/backup-codes', { Cookie }, '')).toBe(415);
     const Authorization = `Bearer ${token}`;
     expect(await rig.sendRaw('POST', '/second-factors/totp', { Authorization }, '')).toBe(200);
-    expect(rig.written).toEqual(['saveChallenge']);
+    // A type of JSON, no page can send unasked.
+    const json = { Cookie, 'Content-Type': 'application/json' };
+    expect(await rig.sendRaw('POST', '/second-factors/totp', json, '')).toBe(200);
+    expect(rig.written).toEqual(['saveChallenge', 'saveChallenge']);
   });
 
   it('nothing that a body adds: it is ignored (ENR-15, INP-04, INP-05)', async () => {
