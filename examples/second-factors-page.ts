@@ -8,7 +8,7 @@ export const page = `<!doctype html>
   fieldset { border: 1px solid #ccc; border-radius: .5rem; margin: 0 0 1rem; padding: 1rem; }
   input, button { font: inherit; padding: .3rem .6rem; margin: .15rem 0; }
   img { display: block; width: 12rem; }
-  pre { background: #f4f4f4; padding: .75rem; overflow: auto; white-space: pre-wrap; }
+  pre { background: #f4f4f4; padding: .75rem; white-space: pre-wrap; overflow-wrap: anywhere; }
 </style>
 <h1>Second factors</h1>
 <form id="login"><fieldset><legend>Log in</legend>

@@ -277,8 +277,8 @@ describe('step-up', () => {
 });
 
 function reset(token: string, id: string): Test {
-  const { post } = request(organisation.callback());
-  return post(`/members/${id}/second-factors/reset`).set('Authorization', `Bearer ${token}`);
+  const agent = request(organisation.callback());
+  return agent.post(`/members/${id}/second-factors/reset`).set('Authorization', `Bearer ${token}`);
 }
 
 describe('organisation', () => {

@@ -1,61 +1,19 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { Redis } from 'ioredis';
 import { AccessTokens } from '../src/core/access-tokens.js';
 import type { Account } from '../src/core/account.js';
 import { Busy, StoreUnavailable } from '../src/core/errors.js';
 import { SecondFactors } from '../src/core/second-factors.js';
-import { memoryStore, type Store } from '../src/stores/memory.js';
-import { redisStore } from '../src/stores/redis.js';
-import { sqlStore } from '../src/stores/sql.js';
+import { memoryStore } from '../src/stores/memory.js';
 import { added, offer, origin, proven, sealingKey, wideLimits } from './rig/factor-rig.js';
 import { fakeClock, type FakeClock } from './rig/fake-clock.js';
-import { startRedis, type RedisServer } from './rig/redis-server.js';
 import { SoftwareAuthenticator, type ServerOptions } from './rig/software-authenticator.js';
 import { codeOf } from './rig/totp-code.js';
-import { migrate, startDatabases, type Databases } from './stores/databases.js';
+import { storeKinds } from './stores/kinds.js';
 
-let redis: RedisServer;
-let databases: Databases;
-const ends: (() => void)[] = [];
-
-beforeAll(async () => {
-  [redis, databases] = await Promise.all([startRedis(), startDatabases()]);
-  await Promise.all([databases.openPostgres(), databases.openSqlite()].map((db) => migrate(db)));
-}, 60_000);
-
-afterAll(async () => {
-  for (const end of ends) end();
-  await Promise.all([redis.stop(), databases.end()]);
-});
-
-function openRedis(): Store {
-  const client = new Redis(redis.url);
-  const store = redisStore(client);
-  ends.push(() => {
-    store.close();
-    client.disconnect();
-  });
-  return store;
-}
-
-/** A way to open a store, as one more process would; all that it opens are one store. */
-type Open = () => { readonly store: Store; readonly factorStore?: Store };
-
-const kept = memoryStore();
-let sqlite: Store | undefined;
-
-const kinds: readonly (readonly [name: string, open: Open])[] = [
-  ['memory', () => ({ store: kept })],
-  ['Redis', () => ({ store: openRedis() })],
-  ['PostgreSQL', () => ({ store: sqlStore(databases.openPostgres()) })],
-  // A file belongs to one process.
-  ['SQLite', () => ({ store: (sqlite ??= sqlStore(databases.openSqlite())) })],
-  [
-    'Redis, with factors in PostgreSQL',
-    () => ({ store: openRedis(), factorStore: sqlStore(databases.openPostgres()) }),
-  ],
-];
+const { kinds, start, end } = storeKinds();
+beforeAll(start, 60_000);
+afterAll(end);
 
 /** One process that serves logins. */
 interface Door {

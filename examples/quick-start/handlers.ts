@@ -77,10 +77,12 @@ export function handlers({ accounts, hashes, factors, tokens }: Services): Handl
     },
 
     async confirmTotp(ctx) {
-      const { account } = ctx.state.auth;
+      const { account, methods } = ctx.state.auth;
       const code = bodyField('otp_token')(ctx);
       if (!account || typeof code !== 'string') return refuse(ctx, 'invalid_request');
-      const { outcome } = await factors.confirmTotp(account, code);
+      const { outcome } = await factors.confirmTotp(account, code, {
+        onlyFirst: methods?.length === 1, // a login by password alone adds no second one
+      });
       if (outcome !== 'added') return refuse(ctx, outcome === 'wrong' ? 'invalid_second_factor' : 'conflict');
       ctx.status = 204;
     },

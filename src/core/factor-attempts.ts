@@ -59,9 +59,11 @@ export class FactorAttempts {
     await attempt.fail();
   }
 
-  /** Forgets the account's wrong factors. Answers whether there were any. */
-  async unlock(account: Account): Promise<boolean> {
-    return this.attempts.unlock([account.id], 'second factor');
+  /** Forgets the account's wrong factors and begun enrolments. Answers whether there were any. */
+  async unlock({ id }: Account): Promise<boolean> {
+    const kinds = ['second factor', 'enrolment'] as const;
+    const cleared = await Promise.all(kinds.map((kind) => this.attempts.unlock([id], kind)));
+    return cleared.includes(true);
   }
 }
 

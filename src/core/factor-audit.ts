@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Account } from './account.js';
 import type { FactorStatus } from './factor-facts.js';
 import type { SecondFactors } from './second-factors.js';
@@ -30,6 +31,9 @@ export async function auditFactors(
   const rows: MemberFactors[] = [];
   for (let start = 0; start < members.length; start += readsAtOnce) {
     const some = members.slice(start, start + readsAtOnce);
+    // Whoever else has something to do gets a chance: a store in memory never waits.
+    // oxlint-disable-next-line no-await-in-loop -- as below
+    await nextTurn();
     // oxlint-disable-next-line no-await-in-loop -- a few at a time, on purpose
     const states = await Promise.all(some.map((member) => factors.status(member)));
     rows.push(...some.map((member, index) => rowOf(member, states[index] as FactorStatus)));
@@ -50,7 +54,7 @@ export function auditCsv(rows: readonly MemberFactors[]): string {
 }
 
 // Also after a semicolon, at which spreadsheets of half of Europe split a line, quotes or not.
-const formulaStart = /(^|;)(?=\s*[=+\-@|%\uFF1D\uFF0B\uFF0D\uFF20])/g;
+const formulaStart = /(^|;)(?=[\s"]*[=+\-@|%\uFF1D\uFF0B\uFF0D\uFF20])/g;
 
 /**
  * A cell that no spreadsheet takes for a formula, and that keeps to its line.

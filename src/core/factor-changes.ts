@@ -13,6 +13,8 @@ export interface AddingFactor {
   readonly replaces?: string;
   /** Only where there is none yet: for a login that proved no factor. Decided in the store, so nobody can race it. */
   readonly onlyFirst?: boolean;
+  /** The account's `resets` when what is added now was still to be confirmed. */
+  readonly resets?: number;
 }
 
 /** A factor that counts from now on. */
@@ -47,12 +49,13 @@ export async function addFactor(
   adding: AddingFactor,
   isSame: (one: Factor) => boolean = ({ id }) => id === factor.id,
 ): Promise<FactorAddition> {
-  const { replaces, onlyFirst = false } = adding;
+  const { replaces, onlyFirst = false, resets } = adding;
   // Made once, outside the compare-and-set, so that the codes that are shown are those that were written.
   const fresh = newBackupCodes(account, factor.createdAt);
   return book.change<FactorAddition>(account, (factors) => {
     const { list, codes } = factors;
     const rest = list.filter(({ id }) => id !== replaces);
+    if (resets !== undefined && resets !== factors.resets) return refused('wrong');
     if (onlyFirst && list.length > 0) return refused('factor_needed');
     const isGone = replaces !== undefined && rest.length === list.length;
     if (isGone || list.some(isSame) || rest.length >= mostFactors) return refused('conflict');
@@ -81,8 +84,9 @@ export async function removeFactor(
 
 /** Removes all factors. Answers what there was. The empty record stays: its revision is never used again. */
 export async function removeFactors(book: FactorBook, account: Account): Promise<readonly Factor[]> {
-  return book.change<readonly Factor[]>(account, ({ list }) => ({
-    factors: list.length === 0 ? null : noFactors,
+  return book.change<readonly Factor[]>(account, ({ list, resets }) => ({
+    // Written also where there was none: it ends what is being confirmed at this moment.
+    factors: { ...noFactors, resets: resets + 1 },
     answer: list,
   }));
 }

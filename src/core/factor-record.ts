@@ -47,14 +47,16 @@ export interface Factors {
   readonly codes: BackupCodeSet | null;
   /** Wrong codes of authenticator apps since any factor was last accepted. */
   readonly wrongCodes: number;
+  /** How often all factors were removed at once: what was begun before the last time adds nothing any more. */
+  readonly resets: number;
 }
 
-export const noFactors: Factors = { list: [], codes: null, wrongCodes: 0 };
+export const noFactors: Factors = { list: [], codes: null, wrongCodes: 0, resets: 0 };
 
 export function writeFactorRecord(factors: Factors): string {
   // Codes are the emergency exit of a factor and go with the last one, and wrong codes were guesses at it.
   const { list, codes, wrongCodes } = factors.list.length === 0 ? noFactors : factors;
-  return JSON.stringify({ v: 1, list, codes, wrongCodes });
+  return JSON.stringify({ v: 1, list, codes, wrongCodes, resets: factors.resets });
 }
 
 /**
@@ -65,14 +67,14 @@ export function writeFactorRecord(factors: Factors): string {
  */
 export function readFactorRecord(record: string): Factors {
   const read = parseRecord(record);
-  const fields = ['v', 'list', 'codes', 'wrongCodes'];
-  const [version, list, codes, wrongCodes] = fields.map((field) => own(read, field));
+  const fields = ['v', 'list', 'codes', 'wrongCodes', 'resets'];
+  const [version, list, codes, wrongCodes, resets] = fields.map((field) => own(read, field));
   const hasList = version === 1 && Array.isArray(list) && list.every(isFactor);
   const isWhole = hasList && (codes === null || isCodes(codes)) && isCount(wrongCodes);
-  if (!isWhole || (list.length === 0 && codes !== null)) {
+  if (!isWhole || !isCount(resets) || (list.length === 0 && codes !== null)) {
     throw new StoreUnavailable('a factor record that makes no sense');
   }
-  return { list, codes, wrongCodes };
+  return { list, codes, wrongCodes, resets };
 }
 
 function isFactor(value: unknown): value is Factor {

@@ -149,8 +149,8 @@ export class SecondFactors {
     response: unknown,
     options: OnlyFirst & { readonly name?: string } = {},
   ): Promise<FactorAddition> {
-    const rules = { name: factorName, onlyFirst: flag };
-    const { name = 'Security key', ...adding } = readOptions('confirmSecurityKey', options, rules);
+    const read = readOptions('confirmSecurityKey', options, { name: factorName, onlyFirst: flag });
+    const { name = 'Security key', ...adding } = read;
     if (this.#keys === undefined) return { outcome: 'wrong' };
     return this.#keys.confirmRegistration(checked(account), response, name, adding);
   }
@@ -162,9 +162,7 @@ export class SecondFactors {
   }
 
   /**
-   * Removes a factor; with the last one the emergency codes go.
-   *
-   * @param options - `keepLast`: refuses, as `kept`, where no other factor would be left.
+   * Removes a factor; with the last one the emergency codes go. With `keepLast` the last one is `kept`.
    */
   async remove(
     account: Account,
@@ -182,7 +180,8 @@ export class SecondFactors {
   async removeAll(account: Account): Promise<readonly FactorFacts[]> {
     await Promise.all([this.#totp.endEnrolment(checked(account)), this.#keys?.endRegistration(account)]);
     const removed = await removeFactors(this.#book, account);
-    await this.#keys?.releaseAll(account, removed);
+    // What was guessed at them must not keep the owner from enrolling anew.
+    await Promise.all([this.#keys?.releaseAll(account, removed), this.unlock(account)]);
     return removed.map(factsOf);
   }
 
@@ -191,7 +190,7 @@ export class SecondFactors {
     return regenerateBackupCodes(this.#book, checked(account), this.now());
   }
 
-  /** Forgets the account's wrong factors. Answers whether there were any. */
+  /** Forgets the account's wrong factors and starts of enrolments. Answers whether there were any. */
   async unlock(account: Account): Promise<boolean> {
     return this.#attempts.unlock(checked(account));
   }

@@ -45,6 +45,8 @@ export class SecurityKeys {
     name: string,
     adding: AddingFactor,
   ): Promise<FactorAddition> {
+    // Read before the challenge is taken: of a reset in between, one or the other tells.
+    const { resets } = await this.book.read(account);
     const challenge = await this.#take(registrationKey(account));
     const key =
       challenge === null ? null : await verifyRegistration(this.party, response, challenge, this.now());
@@ -53,7 +55,7 @@ export class SecurityKeys {
       this.credentials.claimCredential(keyHash('credential', key.id), accountKey(account.id));
     if (!(await ask(claim, isBoolean))) return { outcome: 'conflict' };
     const factor = { ...key, name, createdAt: this.now(), lastUsedAt: null };
-    const added = await addFactor(this.book, account, factor, adding);
+    const added = await addFactor(this.book, account, factor, { ...adding, resets });
     if (added.outcome !== 'added') await this.#releaseUnused(account, key.id);
     return added;
   }

@@ -65,12 +65,15 @@ export class TotpFactors {
     const now = this.now();
     const step = secret === null || !isTotpCode(code) ? null : matchTotpStep(secret, code, now);
     if (begun === null || step === null) return { outcome: 'wrong' };
+    // Read before the enrolment is taken: of a reset in between, one or the other tells.
+    const { resets } = await this.book.read(account);
     const taken = await ask(() => this.challenges.takeChallenge(key), isTextOrNull);
     if (taken !== record) return { outcome: 'wrong' };
     const { replaces } = begun;
     // The code that confirms is used up by it.
     return addFactor(this.book, account, newTotp(begun, step, now), {
       ...adding,
+      resets,
       ...(replaces !== undefined && { replaces }),
     });
   }

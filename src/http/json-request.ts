@@ -1,12 +1,13 @@
 import type { SecondFactors } from '../core/second-factors.js';
 import type { AuthContext } from './auth-state.js';
+import { verifiedTokenOf } from './bearer.js';
 import { refuse } from './refuse.js';
 import { isFromAnotherSite } from './site.js';
 
 /** True unless the request has been refused: sent by a page of another site, or by a form. */
 export function demandJson(ctx: AuthContext, { origin }: SecondFactors): boolean {
   if (!hasSentToken(ctx) && isFromAnotherSite(ctx, origin)) refuse(ctx, 'csrf_rejected');
-  else if (ctx.is('json') === false && !isEmpty(ctx)) refuse(ctx, 'unsupported_media_type');
+  else if (!isJson(ctx)) refuse(ctx, 'unsupported_media_type');
   else return true;
   return false;
 }
@@ -20,7 +21,11 @@ function hasSentToken({ req: { headers, rawHeaders } }: AuthContext): boolean {
   return at !== -1 && rawHeaders[at + 1] === headers.authorization;
 }
 
-/** A request without body and type, which browsers send with `Content-Length: 0`. */
-function isEmpty(ctx: AuthContext): boolean {
-  return ctx.request.length === 0 && ctx.get('Content-Type') === '';
+/** No page of another site can send JSON unasked; what has neither body nor type, it can. */
+function isJson(ctx: AuthContext): boolean {
+  if (typeof ctx.is('json') === 'string') return true;
+  const isEmpty = ctx.get('Transfer-Encoding') === '' && (ctx.request.length ?? 0) === 0;
+  if (!isEmpty) return false;
+  if (ctx.request.type !== '') return ctx.request.type === 'application/json';
+  return hasSentToken(ctx) || verifiedTokenOf(ctx) === undefined;
 }

@@ -1,7 +1,7 @@
 import type { AuthContext } from './auth-state.js';
 
 /**
- * True for a request that a browser sent from a page of another site: by `Origin` where the app's own is known,
+ * True for a request that a browser sent from a page of another site, or of another host of the same: by `Origin` where the app's own is known,
  * else by `Sec-Fetch-Site`. Clients that are no browsers send neither.
  *
  * @see OWASP Cross-Site Request Forgery Prevention Cheat Sheet, "Fetch Metadata" and "Verifying Origin"
@@ -9,5 +9,5 @@ import type { AuthContext } from './auth-state.js';
 export function isFromAnotherSite(ctx: AuthContext, ownOrigin: string | undefined): boolean {
   const origin = ctx.get('Origin');
   if (origin !== '' && ownOrigin !== undefined) return origin !== ownOrigin;
-  return ctx.get('Sec-Fetch-Site') === 'cross-site';
+  return ['cross-site', 'same-site'].includes(ctx.get('Sec-Fetch-Site'));
 }

@@ -60,7 +60,11 @@ export function requireSecondFactor(
     // The challenge of a security key belongs to a pending login: without one there is nothing to answer.
     const isAnswerToNothing = offered?.kind === 'webauthn' && resumed === undefined;
     const isStandstill = offered === undefined && resumed !== undefined;
-    if (offered === null || isAnswerToNothing || isStandstill) return refuse(ctx, 'invalid_request');
+    if (offered === null || isAnswerToNothing || isStandstill) {
+      // Whoever comes this far knows the password: that must not go unheard.
+      emitEvent(ctx, { name: 'second_factor.failed', account: account.id, reason: 'malformed' });
+      return refuse(ctx, 'invalid_request');
+    }
 
     const verdict = await decide(ctx, login, offered).catch((error: unknown) => refuseUndecided(ctx, error));
     if (verdict === undefined) return;

@@ -70,7 +70,7 @@ export function resetSecondFactors(
     actor: callback,
     target: required(callback),
     mayReset: required(callback),
-    audit: callback,
+    audit: required(callback),
   });
   const { withinSeconds, factor = 'always' } = read;
   const { tokens, actor: findActor, target: findTarget, mayReset, audit } = read;

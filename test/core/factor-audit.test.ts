@@ -57,6 +57,14 @@ describe('auditFactors', () => {
     ]);
   });
 
+  it('counts one factor as enrolled, and codes that are used up as none', async () => {
+    const rig = factorRig();
+    const { backupCodes } = await rig.addTotp();
+    for (const code of backupCodes) expect(await rig.judge(code)).toBe('verified');
+    const [row] = await auditFactors(rig.factors, [{ id: 'alice' }]);
+    expect(row).toMatchObject({ enrolled: true, factors: [{ type: 'totp' }], backup_codes_left: 0 });
+  });
+
   it('shows no secret, hash or credential, whatever a member holds', async () => {
     const rig = factorRig();
     const { secret, id, backupCodes } = await rig.addTotp();
@@ -137,6 +145,9 @@ describe('auditCsv', () => {
     'x"\r\n=1+1',
     '","=1+1',
     '";=1+1',
+    'x;"=HYPERLINK(1)&"',
+    'x; " +1+1',
+    '"=1+1',
   ];
   it.each(hostile)('lets no spreadsheet take a name for a formula (OWN-15): %j', (name) => {
     const factor = { type: 'totp', name, created_at: since, last_used_at: null } as const;
@@ -148,7 +159,7 @@ describe('auditCsv', () => {
       for (const cell of cells) {
         expect(cell).not.toMatch(/[\p{Cc}\u2028\u2029]/u);
         // As it is, and as spreadsheets that split at semicolons see it.
-        for (const part of cell.split(';')) expect(part).not.toMatch(/^\s*[=+\-@|%＝＋－＠]/u);
+        for (const part of cell.split(';')) expect(part).not.toMatch(/^[\s"]*[=+\-@|%＝＋－＠]/u);
       }
     }
     const [, [id = '']] = lines as [string[], string[]];

@@ -20,7 +20,7 @@ const key = {
   backedUp: false,
 } as const;
 const codes = { createdAt: 1, lastUsedAt: 2, hashes: ['a', 'b'] };
-const whole: Factors = { list: [totp, key], codes, wrongCodes: 3 };
+const whole: Factors = { list: [totp, key], codes, wrongCodes: 3, resets: 2 };
 const stored = { v: 1, ...whole };
 
 describe('a factor record', () => {
@@ -36,8 +36,8 @@ describe('a factor record', () => {
     expect(readFactorRecord(writeFactorRecord(factors))).toEqual(factors);
   });
 
-  it('without a factor keeps no codes and no count of wrong ones (PND-14)', () => {
-    expect(readFactorRecord(writeFactorRecord({ ...whole, list: [] }))).toEqual(noFactors);
+  it('without a factor keeps no codes and no count of wrong ones (PND-14), only of resets', () => {
+    expect(readFactorRecord(writeFactorRecord({ ...whole, list: [] }))).toEqual({ ...noFactors, resets: 2 });
   });
 
   it.each<[string, unknown]>([
@@ -66,6 +66,8 @@ describe('a factor record', () => {
     ['codes used at a time of text', { ...stored, codes: { ...codes, lastUsedAt: '2' } }],
     ['codes of nothing', { ...stored, codes: { ...codes, hashes: undefined } }],
     ['codes of numbers', { ...stored, codes: { ...codes, hashes: [1] } }],
+    ['no count of resets', { ...stored, resets: undefined }],
+    ['half a count of resets', { ...stored, resets: 0.5 }],
     ['no count of wrong codes', { ...stored, wrongCodes: undefined }],
     ['a null count of wrong codes', { ...stored, wrongCodes: null }],
     ['a count of text', { ...stored, wrongCodes: '3' }],
@@ -101,7 +103,7 @@ describe('a factor record', () => {
         const record = JSON.stringify({ ...stored, list: [{ ...others, [field]: value }] });
         expect(() => readFactorRecord(record)).toThrow(StoreUnavailable);
       }
-      const inherited = `{"v":1,"list":[{"__proto__":{"${field}":1}}],"codes":null,"wrongCodes":0}`;
+      const inherited = `{"v":1,"list":[{"__proto__":{"${field}":1}}],"codes":null,"wrongCodes":0,"resets":0}`;
       expect(() => readFactorRecord(inherited)).toThrow(StoreUnavailable);
     },
   );

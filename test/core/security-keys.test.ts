@@ -229,6 +229,23 @@ describe('one credential', () => {
     expect(await rig.touch(key, bob)).toBe('verified');
   });
 
+  it('is released where it was one: an authenticator that goes releases nothing', async () => {
+    const released: string[] = [];
+    const rig = factorRig({
+      store: {
+        releaseCredential: async (credential, account) => {
+          released.push(credential, account);
+        },
+      },
+    });
+    const totp = await rig.addTotp();
+    const { id } = await rig.addKey();
+    await rig.factors.remove(alice, totp.id);
+    expect(released).toEqual([]);
+    await rig.factors.removeAll(alice);
+    expect(released).toEqual([keyHash('credential', id), accountKey('alice')]);
+  });
+
   it('is filed under a hash', async () => {
     const claimed: string[] = [];
     const store = memoryStore();
@@ -274,6 +291,22 @@ describe('an answer', () => {
     expect((await factors.status(alice)).factors).toMatchObject([{ lastUsedAt: clock.now() }]);
     expect((await record())?.list).toMatchObject([{ counter: 1 }]);
     expect(await factors.pending.find(handle)).toBeNull();
+  });
+
+  it('that says the key is backed up now is kept, so that it cannot deny it later (WebAuthn 7.2 step 19)', async () => {
+    const { up, be, bs } = flagBits;
+    const rig = factorRig();
+    const { authenticator } = await rig.addKey(alice);
+    const answer = async (flags: number): Promise<string> => {
+      const handle = await rig.open();
+      const asked = await rig.challenge(handle);
+      return rig.judge(authenticator.authenticate(asked, { flags }), alice, handle);
+    };
+    expect(await answer(up | be | bs)).toBe('verified');
+    expect((await rig.record())?.list).toMatchObject([{ backedUp: true }]);
+    expect(await answer(up)).toBe('wrong');
+    expect(await answer(up | be)).toBe('verified');
+    expect((await rig.record())?.list).toMatchObject([{ backedUp: false }]);
   });
 
   it('is asked of every key of the account, and of no other; nothing says what they are called (PND-27)', async () => {

@@ -583,6 +583,7 @@ describe('an authenticator taken over from another system', () => {
     ['a line break', 'GEZDGNBV\nGY3TQOJQ'],
     ['full-width letters', 'ＧＥＺＤＧＮＢＶＧＹ３ＴＱＯＪＱ'],
     ['520 bits', 'GEZDGNBV'.repeat(13)],
+    ['a good one in a megabyte of spaces', `${shortSecret}${' '.repeat(1_000_000)}`],
     ['a megabyte', 'GEZDGNBV'.repeat(130_000)],
     ['a URI', `otpauth://totp/Acme:alice?secret=${shortSecret}`],
     ['nothing', ''],

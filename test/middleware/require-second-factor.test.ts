@@ -235,6 +235,10 @@ describe('requireSecondFactor refuses', () => {
     const pending = await rig.ask();
     for (let i = 0; i < 12; i += 1) await rig.send({ otp_token }, pending).expect(400);
     expect([...rig.reached, ...rig.errors]).toEqual([]);
+    // Whoever sends this knows the password: it is no silent way to try one.
+    const told = rig.events.filter(({ name }) => name !== 'second_factor.requested');
+    expect(told).toHaveLength(13);
+    expect(told[0]).toMatchObject({ name: 'second_factor.failed', account: 'alice', reason: 'malformed' });
     await rig.send({ otp_token: rig.code(secret) }, pending).expect(200);
   });
 

@@ -246,6 +246,7 @@ describe('resumeLogin refuses', () => {
     ['a sub-domain', 'https://acme.example', { Origin: 'https://user.acme.example' }],
     ['Sec-Fetch-Site cross-site, no Origin', 'https://acme.example', { 'Sec-Fetch-Site': 'cross-site' }],
     ['Sec-Fetch-Site cross-site, own origin unknown', undefined, { 'Sec-Fetch-Site': 'cross-site' }],
+    ['Sec-Fetch-Site same-site, own origin unknown', undefined, { 'Sec-Fetch-Site': 'same-site' }],
     [
       'a foreign Origin and a forged Host (INP-13)',
       'https://acme.example',

@@ -116,6 +116,26 @@ const changes: readonly (readonly [Method, string, object | undefined])[] = [
 ];
 const all = [['get', '', undefined], ...changes] as const;
 
+/** Prepares a request, and gives what sends it. */
+type Try = (
+  rig: Rig,
+  token: string,
+  id: string,
+) => Promise<() => PromiseLike<{ status: number; body: unknown }>>;
+const confirm: Try = async (rig, token) => {
+  const otp_token = rig.code(await rig.beginTotp(token));
+  return () => rig.at('post', '/totp/confirm', token, { otp_token });
+};
+const register: Try = async (rig, token) => {
+  const webauthn = device().register(await rig.beginKey(token));
+  return () => rig.at('post', '/security-keys', token, { webauthn });
+};
+const sendAt =
+  (method: Method, path: (id: string) => string, body?: (id: string) => object): Try =>
+  async (rig, token, id) =>
+  () =>
+    rig.at(method, path(id), token, body?.(id));
+
 const uuid = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 const codePattern = /^(?:[0-9A-HJKMNP-TV-Z]{4}-){3}[0-9A-HJKMNP-TV-Z]{4}$/;
 const start = '2030-01-01T00:00:00.000Z';
@@ -444,6 +464,26 @@ describe('secondFactorRoutes refuse', () => {
     },
   );
 
+  it.each<[string, Try, (rig: Rig) => Promise<unknown>, string]>([
+    ['authenticator', confirm, (rig) => rig.enrolKey('alice'), 'webauthn'],
+    ['security key', register, (rig) => rig.enrol('alice'), 'totp'],
+  ])(
+    'a login by the password alone, let in a moment before there was a factor: it adds no %s (ENR-02, I15)',
+    async (_, attempt, enrol, type) => {
+      const rig = mount();
+      const send = await attempt(rig, await rig.logIn('alice'), '');
+      rig.store.readFactors = async (account) => {
+        const before = await rig.sound.readFactors(account);
+        rig.store.readFactors = (key) => rig.sound.readFactors(key);
+        await enrol(rig);
+        return before;
+      };
+      const { status, body } = await send();
+      expect([status, body]).toEqual([401, stale]);
+      expect((await rig.statusOf('alice')).factors).toMatchObject([{ type }]);
+    },
+  );
+
   it('a code of an enrolment that was begun anew, and keeps what is live (ENR-04)', async () => {
     const rig = mount();
     const { token, secret: live } = await rig.proved();
@@ -678,6 +718,44 @@ describe('secondFactorRoutes refuse', () => {
     const form = { Cookie: `token=${token}`, Origin: 'https://acme.example' };
     await rig.at('post', '/totp').set(form).type('form').send('name=x').expect(415);
     expect(rig.written).toEqual(['saveChallenge', 'saveChallenge', 'saveChallenge']);
+  });
+
+  it('no token in the header, whatever the other headers hold (ENR-08)', async () => {
+    const rig = mount();
+    const { token } = await rig.proved();
+    const headers = {
+      'X-Any': 'authorization',
+      Origin: 'https://evil.example',
+      Authorization: `Bearer ${token}`,
+    };
+    expect(await rig.sendRaw('POST', '/second-factors/totp', headers)).toBe(200);
+  });
+
+  it('an answer of a security key that is no object, and keep its challenge', async () => {
+    const rig = mount();
+    const token = await rig.logIn('alice');
+    const options = await rig.beginKey(token);
+    rig.written.splice(0);
+    for (const webauthn of [undefined, 'x', 7, true])
+      await rig.at('post', '/security-keys', token, { webauthn }).expect(400);
+    expect(rig.written).toEqual([]);
+    await rig.at('post', '/security-keys', token, { webauthn: device().register(options) }).expect(201);
+  });
+
+  it('a token that a cookie carries without a body or a type, which a page of another site can send', async () => {
+    const rig = mount({ first: tokenFromCookie });
+    const { token } = await rig.proved();
+    const Cookie = `token=${token}`;
+    expect(await rig.sendRaw('POST', '/second-factors/totp', { Cookie, 'Content-Length': '0' }, '')).toBe(
+      415,
+    );
+    expect(await rig.sendRaw('POST', '/second-factors/backup-codes', { Cookie }, '')).toBe(415);
+    const Authorization = `Bearer ${token}`;
+    expect(await rig.sendRaw('POST', '/second-factors/totp', { Authorization }, '')).toBe(200);
+    // A type of JSON, no page can send unasked.
+    const json = { Cookie, 'Content-Type': 'application/json' };
+    expect(await rig.sendRaw('POST', '/second-factors/totp', json, '')).toBe(200);
+    expect(rig.written).toEqual(['saveChallenge', 'saveChallenge']);
   });
 
   it('nothing that a body adds: it is ignored (ENR-15, INP-04, INP-05)', async () => {
@@ -1101,26 +1179,6 @@ describe('secondFactorRoutes, wherever they are mounted,', () => {
     expect(warned).toHaveBeenCalledTimes(1);
   });
 });
-
-/** Prepares a request, and gives what sends it. */
-type Try = (
-  rig: Rig,
-  token: string,
-  id: string,
-) => Promise<() => PromiseLike<{ status: number; body: unknown }>>;
-const confirm: Try = async (rig, token) => {
-  const otp_token = rig.code(await rig.beginTotp(token));
-  return () => rig.at('post', '/totp/confirm', token, { otp_token });
-};
-const register: Try = async (rig, token) => {
-  const webauthn = device().register(await rig.beginKey(token));
-  return () => rig.at('post', '/security-keys', token, { webauthn });
-};
-const sendAt =
-  (method: Method, path: (id: string) => string, body?: (id: string) => object): Try =>
-  async (rig, token, id) =>
-  () =>
-    rig.at(method, path(id), token, body?.(id));
 
 describe('secondFactorRoutes, where something fails,', () => {
   const tries: readonly (readonly [string, Try, readonly (keyof Store)[]])[] = [
