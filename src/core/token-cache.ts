@@ -114,6 +114,11 @@ export class TokenCache implements TokenWatcher {
     this.#secrets.set(read.key, secret);
   }
 
+  /** Tokens that are being read at this moment. */
+  get readsUnderWay(): number {
+    return this.#reads.size;
+  }
+
   vouch(untilMs: number, storeAheadMs: number): void {
     this.#trustedUntil = untilMs;
     this.#storeAhead = storeAheadMs;
