@@ -2,15 +2,12 @@ import { checkedAccount, type Account } from './account.js';
 import { keyHash } from './key-hash.js';
 import { Login } from './login.js';
 import { callback, integer, offering, readOptions, required, text } from './options.js';
-import { scopeText } from './scope.js';
 import { SecretText } from './secret-text.js';
 import { ask, isBoolean, isCount } from './store-call.js';
 import { readTokenRecord, writeTokenRecord, type TokenFacts, type VerifiedToken } from './token-record.js';
+import { longestTokenSeconds, tokenGrantRules, type TokenGrant } from './token-grant.js';
 import { readTokenCache, type TokenCache, type TokenCacheOptions } from './token-cache.js';
 import { isStoredTokenOrNull, isStoredTokens, tokenStoreMethods, type TokenStore } from './token-store.js';
-
-/** Seven days, in seconds. No token lives longer, whatever the options say. */
-export const longestTokenSeconds = 604_800;
 
 export interface AccessTokensOptions {
   /** Where tokens are kept: `memoryStore()` for one process, `redisStore(redis)` for several. */
@@ -41,23 +38,6 @@ export interface AccessTokensOptions {
    */
   readonly now?: () => number;
 }
-
-/** What the issuer decides about one token. */
-export interface TokenGrant {
-  readonly scope?: string;
-  readonly name?: string;
-  readonly lifetimeSeconds?: number;
-}
-
-/** What a grant may hold, wherever it is given. */
-export const tokenGrantRules = {
-  scope: scopeText,
-  name: {
-    demand: 'a string of at most 255 bytes',
-    accepts: (value: unknown) => typeof value === 'string' && Buffer.byteLength(value) <= 255,
-  },
-  lifetimeSeconds: integer(1, longestTokenSeconds),
-};
 
 const secrets = new SecretText('pcat_');
 

@@ -1,7 +1,8 @@
-import { AccessTokens, tokenGrantRules, type TokenGrant } from '../core/access-tokens.js';
+import { AccessTokens } from '../core/access-tokens.js';
 import type { Account } from '../core/account.js';
 import { demandInstance } from '../core/instance.js';
 import { flag, readOptions, type Rule } from '../core/options.js';
+import { tokenGrantRules, type TokenGrant } from '../core/token-grant.js';
 import { tell, type AuthContext, type AuthMiddleware } from '../http/auth-state.js';
 import { emitEvent } from '../http/events.js';
 import { loginOf } from '../http/login.js';

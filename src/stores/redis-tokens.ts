@@ -1,5 +1,5 @@
-import { longestTokenSeconds } from '../core/access-tokens.js';
 import { isCount, nonsense } from '../core/store-call.js';
+import { longestTokenSeconds } from '../core/token-grant.js';
 import { cutoffMs, type StoredToken, type TokenStore } from '../core/token-store.js';
 import { isOne, Script, type RedisConnection } from './redis-connection.js';
 import { cutoffLua } from './redis-cutoff.js';

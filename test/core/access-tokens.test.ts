@@ -384,7 +384,7 @@ describe('AccessTokens rejects', () => {
     [{ store: { ...memoryStore(), revokeTokens: 1 } }, /^AccessTokens: option store/],
     [
       { store: memoryStore(), ttl: 1 },
-      /^AccessTokens: unknown option "ttl"; it takes store, lifetimeSeconds, maxPerAccount, now$/,
+      /^AccessTokens: unknown option "ttl"; it takes store, lifetimeSeconds, maxPerAccount, cache, now$/,
     ],
     [{ store: memoryStore(), now: 0 }, /^AccessTokens: option now must be a function, not 0$/],
   ])('bad options %#', (options, message) => {
