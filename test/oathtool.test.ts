@@ -9,22 +9,16 @@ import {
   AccessTokens,
   Lockout,
   SecondFactors,
-  issueToken,
-  lockout,
   memoryStore,
-  requireSecondFactor,
   requireToken,
-  resumeLogin,
   safeBody,
   secondFactorRoutes,
-  verifyPassword,
   type AuthEvent,
   type AuthState,
 } from 'koa-portcullis';
 import request from 'supertest';
 import { fakeClock } from './rig/fake-clock.js';
-
-const password = 'Correct horse 1';
+import { mountLogin, password } from './rig/login-chain.js';
 
 /** RFC 6238 appendix B: the key of the SHA-1 vectors, and the last six of their eight digits. */
 const rfcSecret = 'GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ';
@@ -50,20 +44,7 @@ function mount(startMs?: number) {
   const factors = new SecondFactors({ store, issuer: 'Acme', keys: [randomBytes(32)], now: clock.now });
   const tokens = new AccessTokens({ store });
   const router = new Router<AuthState>();
-  router.post(
-    '/tokens',
-    lockout(attempts),
-    verifyPassword(({ identifier, password: given }) => (given === password ? { id: identifier } : null)),
-    requireSecondFactor(factors),
-    issueToken(tokens),
-  );
-  router.post(
-    '/tokens/second-factor',
-    resumeLogin(factors),
-    lockout(attempts),
-    requireSecondFactor(factors),
-    issueToken(tokens),
-  );
+  mountLogin(router, { attempts, factors, tokens });
   router.use('/second-factors', requireToken(tokens), secondFactorRoutes(factors).routes());
 
   const app = new Koa();

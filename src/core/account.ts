@@ -13,6 +13,11 @@ export function isAccount(value: unknown): value is Account {
   return typeof id === 'string' && id !== '' && Buffer.byteLength(id) <= 255 && id.isWellFormed();
 }
 
+/** Answers of a look-up: an account, or null for nobody. */
+export function isAccountOrNull(value: unknown): boolean {
+  return value === null || isAccount(value);
+}
+
 /** @throws {TypeError} naming `owner`, for what is no account. */
 export function checkedAccount(owner: string, account: Account): Account {
   if (!isAccount(account)) throw new TypeError(`${owner}: account must have an id, not ${describe(account)}`);

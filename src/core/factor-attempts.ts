@@ -27,10 +27,14 @@ export class FactorAttempts {
     }
     try {
       const tried = handle === undefined ? { last: false } : await this.pending.try(handle);
-      const found = tried === null ? 'unreadable' : await judge();
-      if (tried === null || found === 'unreadable') {
+      if (tried === null) {
         await attempt.giveBack();
-        return { outcome: tried === null ? 'dead' : 'unreadable' };
+        return { outcome: 'dead' };
+      }
+      const found = await judge();
+      if (found === 'unreadable') {
+        await attempt.giveBack();
+        return { outcome: 'unreadable' };
       }
       if (typeof found === 'object') {
         await attempt.giveBack();

@@ -1,37 +1,24 @@
 import { StoreUnavailable } from './errors.js';
 import { parseRecord } from './record.js';
 import { isCount, own } from './store-call.js';
+import type { SecurityKey } from './webauthn.js';
 
-/** What every factor says of itself. Times in milliseconds since the epoch. */
-interface Named {
+/** A confirmed authenticator app. */
+export interface TotpFactor {
+  readonly type: 'totp';
   readonly id: string;
   /** Given by its owner. */
   readonly name: string;
+  /** Milliseconds since the epoch. */
   readonly createdAt: number;
   readonly lastUsedAt: number | null;
-}
-
-/** A confirmed authenticator app. */
-export interface TotpFactor extends Named {
-  readonly type: 'totp';
   /** Sealed by the key ring. */
   readonly secret: string;
   /** The last step accepted; null when no code was accepted yet. */
   readonly lastStep: number | null;
 }
 
-/** A registered FIDO security key or platform authenticator; `id` is its credential's. */
-export interface SecurityKeyFactor extends Named {
-  readonly type: 'webauthn';
-  /** COSE public key in base64url. */
-  readonly publicKey: string;
-  readonly counter: number;
-  readonly transports: readonly string[];
-  readonly aaguid: string;
-  readonly backedUp: boolean;
-}
-
-export type Factor = TotpFactor | SecurityKeyFactor;
+export type Factor = TotpFactor | SecurityKey;
 
 /** Emergency codes that are still unused, hashed. */
 export interface BackupCodeSet {

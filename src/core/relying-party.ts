@@ -97,7 +97,7 @@ const originList: Rule = {
 };
 
 /** As a browser writes it, since it is compared as text: no path, no default port, no upper case. */
-function isSecureOrigin(value: unknown): boolean {
+export function isSecureOrigin(value: unknown): boolean {
   if (typeof value !== 'string' || !URL.canParse(value)) return false;
   const { origin, protocol, hostname } = new URL(value);
   return origin === value && (protocol === 'https:' || (protocol === 'http:' && hostname === 'localhost'));

@@ -9,7 +9,7 @@ import {
 } from './factor-store.js';
 import type { FactorKey } from './key-ring.js';
 import { callback, flag, offering, oneOf, readOptions, required, text } from './options.js';
-import { relyingParty, type RelyingParty } from './relying-party.js';
+import { isSecureOrigin, relyingParty, type RelyingParty } from './relying-party.js';
 import { pendingStoreMethods, type PendingLoginStore } from './pending-store.js';
 import { own } from './store-call.js';
 
@@ -90,7 +90,10 @@ export function readSecondFactorsOptions(given: SecondFactorsOptions): Settings 
     factorStore: offering('a factor store such as sqlStore(kysely)', ...factorStoreMethods),
     issuer: required(text),
     keys: required({ demand: 'a list of 32-byte keys', accepts: Array.isArray, secret: true }),
-    origin: { demand: 'an origin such as https://acme.example (http for localhost only)', accepts: isOrigin },
+    origin: {
+      demand: 'an origin such as https://acme.example (http for localhost only)',
+      accepts: isSecureOrigin,
+    },
     rpId: text,
     userVerification: oneOf('discouraged', 'preferred', 'required'),
     allowedAuthenticators: authenticatorList,
@@ -120,10 +123,4 @@ export function readSecondFactorsOptions(given: SecondFactorsOptions): Settings 
   };
   const party = origin === undefined ? undefined : relyingParty(options, 'SecondFactors');
   return { store, factorStore, issuer, keys, limits, origin, party, bindPending, now };
-}
-
-function isOrigin(value: unknown): boolean {
-  if (typeof value !== 'string' || !URL.canParse(value)) return false;
-  const { origin, protocol, hostname } = new URL(value);
-  return origin === value && (protocol === 'https:' || (protocol === 'http:' && hostname === 'localhost'));
 }

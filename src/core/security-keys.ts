@@ -2,7 +2,7 @@ import { accountKey } from './access-tokens.js';
 import type { Account } from './account.js';
 import type { FactorBook } from './factor-book.js';
 import { addFactor, type AddingFactor, type FactorAddition } from './factor-changes.js';
-import type { Factors, SecurityKeyFactor } from './factor-record.js';
+import type { Factors } from './factor-record.js';
 import { isTextOrNull, type ChallengeStore, type FactorStore } from './factor-store.js';
 import type { FactorJudgement } from './factor-verdict.js';
 import { keyHash } from './key-hash.js';
@@ -14,6 +14,7 @@ import {
   verifyAuthentication,
   verifyRegistration,
   type RelyingParty,
+  type SecurityKey,
 } from './webauthn.js';
 
 /** FIDO security keys of accounts: each challenge good once, each credential one account's. */
@@ -121,7 +122,7 @@ export class SecurityKeys {
   }
 }
 
-function keysOf({ list }: Factors): SecurityKeyFactor[] {
+function keysOf({ list }: Factors): SecurityKey[] {
   return list.filter((factor) => factor.type === 'webauthn');
 }
 

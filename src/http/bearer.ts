@@ -1,5 +1,6 @@
 import type { VerifiedToken } from '../core/token-record.js';
 import type { AuthContext } from './auth-state.js';
+import { tellMisordered, type Misordered } from './misordered.js';
 import { refuse } from './refuse.js';
 
 /** What the Authorization header holds, as RFC 6750 section 2.1 reads it. */
@@ -52,4 +53,13 @@ export function keepVerified(ctx: AuthContext, token: VerifiedToken): void {
 
 export function verifiedTokenOf(ctx: AuthContext): VerifiedToken | undefined {
   return verified.get(ctx);
+}
+
+/** What `requireToken` verified for this request; undefined when the request has been refused. */
+export function demandToken(ctx: AuthContext, middleware: Misordered): VerifiedToken | undefined {
+  const found = verifiedTokenOf(ctx);
+  if (found !== undefined) return found;
+  tellMisordered(ctx, middleware);
+  refuseBearer(ctx, 'none');
+  return undefined;
 }

@@ -11,7 +11,7 @@ import { emitEvent } from './events.js';
 import { bodyField } from './fields.js';
 import { refuseStale } from './fresh-login.js';
 import { askHook } from './hook.js';
-import { refuse, refuseUndecided } from './refuse.js';
+import { decided, refuse } from './refuse.js';
 
 /** A request of an account about its own factors. */
 export interface FactorRequest {
@@ -150,11 +150,6 @@ async function userNameOf({ ctx, account, userName }: FactorRequest): Promise<st
 /** As an account's id may be: a QR code holds no more than 2 KB, and half a character cannot be escaped. */
 function isUserName(name: unknown): boolean {
   return isAccount({ id: name });
-}
-
-/** Undefined when the store could not tell and the request has been refused. */
-async function decided<T>(ctx: AuthContext, asked: Promise<T>): Promise<T | undefined> {
-  return asked.catch((error: unknown) => refuseUndecided(ctx, error) as undefined);
 }
 
 function answer(ctx: AuthContext, status: number, body?: object): void {

@@ -1,6 +1,7 @@
 import { isAccount, type Account } from '../core/account.js';
 import type { AuthContext } from './auth-state.js';
 import { askHook } from './hook.js';
+import { refuse } from './refuse.js';
 
 /** Loads an account by its id; null when it may do nothing any more. */
 export type AccountFinder = (id: string, ctx: AuthContext) => Promise<Account | null> | Account | null;
@@ -23,4 +24,16 @@ export async function findAgain(
     () => findAccount(id, ctx),
     (answer) => answer === null || (isAccount(answer) && answer.id === id),
   );
+}
+
+/** The account that acts, with the role that it has now; undefined when the request has been refused. */
+export async function findActor(
+  ctx: AuthContext,
+  findAccount: AccountFinder | undefined,
+  account: Account,
+): Promise<Account | undefined> {
+  const found = await findAgain(ctx, findAccount, account);
+  if (found === undefined || found.answer !== null) return found?.answer ?? undefined;
+  refuse(ctx, 'forbidden');
+  return undefined;
 }

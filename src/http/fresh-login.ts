@@ -2,9 +2,9 @@ import { isRecentLogin, provedFactor, type FreshLoginRule } from '../core/fresh-
 import type { SecondFactors } from '../core/second-factors.js';
 import type { VerifiedToken } from '../core/token-record.js';
 import type { AuthContext } from './auth-state.js';
-import { refuseBearer, verifiedTokenOf } from './bearer.js';
-import { tellMisordered, type Misordered } from './misordered.js';
-import { refuse, refuseUndecided } from './refuse.js';
+import { demandToken } from './bearer.js';
+import type { Misordered } from './misordered.js';
+import { decided, refuse } from './refuse.js';
 
 /**
  * The token of this request, where the login behind it is recent and, as the rule demands, proved a factor.
@@ -22,20 +22,9 @@ export async function demandFreshLogin(
   if (!isRecentLogin(found, rule, factors.now())) return refuseStale(ctx, rule);
   if (rule.factor === 'never' || provedFactor(found)) return found;
   if (rule.factor === 'always') return refuseStale(ctx, rule);
-  const enrolled = await factors
-    .enrolled(found.account)
-    .catch((error: unknown) => refuseUndecided(ctx, error));
+  const enrolled = await decided(ctx, factors.enrolled(found.account));
   if (enrolled === undefined) return undefined;
   return enrolled.methods.length === 0 ? found : refuseStale(ctx, rule);
-}
-
-/** What `requireToken` verified for this request; undefined when the request has been refused. */
-export function demandToken(ctx: AuthContext, middleware: Misordered): VerifiedToken | undefined {
-  const found = verifiedTokenOf(ctx);
-  if (found !== undefined) return found;
-  tellMisordered(ctx, middleware);
-  refuseBearer(ctx, 'none');
-  return undefined;
 }
 
 /** RFC 9470 section 3: the client logs in again and comes back with the new token. */

@@ -37,3 +37,11 @@ export function refuseUndecided(ctx: AuthContext, error: unknown): void {
     refuse(ctx, 'busy', { retryAfterSeconds: error.retryAfterSeconds });
   } else throw error;
 }
+
+/** What the core answered; undefined where it could not decide and the request has been refused for that. */
+export function decided<T>(ctx: AuthContext, asked: Promise<T>): Promise<T | undefined> {
+  return asked.catch((error: unknown) => {
+    refuseUndecided(ctx, error);
+    return undefined;
+  });
+}

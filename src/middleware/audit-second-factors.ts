@@ -5,10 +5,10 @@ import { callback, readOptions, required } from '../core/options.js';
 import { SecondFactors } from '../core/second-factors.js';
 import { isBoolean, own } from '../core/store-call.js';
 import type { AuthContext, AuthMiddleware } from '../http/auth-state.js';
-import { findAgain, type AccountFinder } from '../http/find-account.js';
-import { demandToken } from '../http/fresh-login.js';
+import { findActor, type AccountFinder } from '../http/find-account.js';
+import { demandToken } from '../http/bearer.js';
 import { askHook } from '../http/hook.js';
-import { refuse, refuseUndecided } from '../http/refuse.js';
+import { decided, refuse } from '../http/refuse.js';
 
 /** Which members are asked for. */
 export interface MemberPage {
@@ -51,7 +51,7 @@ export function auditSecondFactors(
   const {
     members: listMembers,
     mayRead,
-    actor: findActor,
+    actor: findAccount,
   } = readOptions<AuditSecondFactorsOptions>('auditSecondFactors', options, {
     members: required(callback),
     mayRead: required(callback),
@@ -60,10 +60,8 @@ export function auditSecondFactors(
 
   return async function auditSecondFactors(ctx) {
     const found = demandToken(ctx, 'auditSecondFactors');
-    const asking = found && (await findAgain(ctx, findActor, found.account));
-    if (asking === undefined) return;
-    const actor = asking.answer;
-    if (actor === null) return refuse(ctx, 'forbidden');
+    const actor = found && (await findActor(ctx, findAccount, found.account));
+    if (actor === undefined) return;
     const asked = await askHook(ctx, 'mayRead', () => mayRead(actor, ctx), isBoolean);
     if (asked === undefined) return;
     if (!asked.answer) return refuse(ctx, 'forbidden');
@@ -74,7 +72,7 @@ export function auditSecondFactors(
     const listed = await askHook(ctx, 'members', () => listMembers(page, actor, ctx), isMemberPage);
     if (listed === undefined) return;
     const { members, next } = listed.answer;
-    const rows = await auditFactors(factors, members).catch((error: unknown) => refuseUndecided(ctx, error));
+    const rows = await decided(ctx, auditFactors(factors, members));
     if (rows === undefined) return;
     ctx.set('Cache-Control', 'no-store');
     if (format === 'json') {

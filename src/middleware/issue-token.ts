@@ -6,7 +6,7 @@ import { tell, type AuthContext, type AuthMiddleware } from '../http/auth-state.
 import { emitEvent } from '../http/events.js';
 import { loginOf } from '../http/login.js';
 import { refuseMisordered } from '../http/misordered.js';
-import { refuse, refuseUndecided } from '../http/refuse.js';
+import { decided, refuse } from '../http/refuse.js';
 
 type PerLogin<T> = T | ((account: Account, ctx: AuthContext) => T);
 
@@ -79,9 +79,10 @@ export function issueToken(tokens: AccessTokens, options: IssueTokenOptions = {}
       ...(name !== undefined && { name: valueOf(name, account, ctx) }),
       ...(lifetimeSeconds !== undefined && { lifetimeSeconds: valueOf(lifetimeSeconds, account, ctx) }),
     };
-    const issued = await login.returned
-      .then(() => tokens.issue(login, grant))
-      .catch((error: unknown) => refuseUndecided(ctx, error));
+    const issued = await decided(
+      ctx,
+      login.returned.then(() => tokens.issue(login, grant)),
+    );
     if (issued === undefined) return;
     if (issued === null) {
       return refuse(ctx, login.resumed === undefined ? 'invalid_credentials' : 'pending_login_invalid');

@@ -11,7 +11,7 @@ import { bodyField, type FieldReader } from '../http/fields.js';
 import { askHook } from '../http/hook.js';
 import { loginOf } from '../http/login.js';
 import { refuseMisordered } from '../http/misordered.js';
-import { refuse, refuseUndecided } from '../http/refuse.js';
+import { decided, refuse } from '../http/refuse.js';
 
 export interface LockoutMiddlewareOptions {
   /**
@@ -69,9 +69,7 @@ export function lockout(attempts: Lockout, options: LockoutMiddlewareOptions = {
     if (asked === undefined) return;
     const account = asked.answer ?? undefined;
     const address = sourceOf(readAddress(ctx));
-    const attempt = await attempts
-      .reserve({ identifier, account, address })
-      .catch((error: unknown) => refuseUndecided(ctx, error));
+    const attempt = await decided(ctx, attempts.reserve({ identifier, account, address }));
     if (attempt === undefined) return;
     if (!attempt.granted) return refuseLocked(ctx, attempt);
 
@@ -89,9 +87,7 @@ export function lockout(attempts: Lockout, options: LockoutMiddlewareOptions = {
       await settleAttempt(ctx, login, attempt, isUnauthorized(error)).catch(() => {});
       throw error;
     }
-    await settleAttempt(ctx, login, attempt, ctx.status === 401).catch((error: unknown) =>
-      refuseUndecided(ctx, error),
-    );
+    await decided(ctx, settleAttempt(ctx, login, attempt, ctx.status === 401));
   };
 
   async function passResumed(
@@ -103,7 +99,7 @@ export function lockout(attempts: Lockout, options: LockoutMiddlewareOptions = {
     // A password that was proven uncounted was guessed for free: lockout belongs on both routes.
     if (key === undefined || login.lockoutPassed || login.factorPassed)
       return refuseMisordered(ctx, 'lockout');
-    const state = await attempts.check(key, startedAt).catch((error: unknown) => refuseUndecided(ctx, error));
+    const state = await decided(ctx, attempts.check(key, startedAt));
     if (state === undefined) return;
     if (!state.granted) return refuseLocked(ctx, state);
     if (state.lockedSince) return refuse(ctx, 'pending_login_invalid');

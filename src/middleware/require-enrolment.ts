@@ -2,8 +2,8 @@ import { demandInstance } from '../core/instance.js';
 import { SecondFactors } from '../core/second-factors.js';
 import type { AuthMiddleware } from '../http/auth-state.js';
 import { isHeldBy, readEnrolmentPolicy, type EnrolmentPolicy } from '../http/enrolment-policy.js';
-import { demandToken } from '../http/fresh-login.js';
-import { refuse, refuseUndecided } from '../http/refuse.js';
+import { demandToken } from '../http/bearer.js';
+import { decided, refuse } from '../http/refuse.js';
 
 /**
  * Holds back, from a deadline on, accounts without a second factor: 403 `enrolment_required` on every route that it
@@ -18,9 +18,7 @@ export function requireEnrolment(factors: SecondFactors, policy: EnrolmentPolicy
     const found = demandToken(ctx, 'requireEnrolment');
     if (found === undefined) return;
     if (factors.now() < rule.since) return next();
-    const enrolled = await factors
-      .enrolled(found.account)
-      .catch((error: unknown) => refuseUndecided(ctx, error));
+    const enrolled = await decided(ctx, factors.enrolled(found.account));
     if (enrolled === undefined) return;
     if (enrolled.methods.length > 0) return next();
     const isHeld = await isHeldBy(ctx, rule, found.account);

@@ -18,7 +18,7 @@ import { bodyField, type FieldReader } from '../http/fields.js';
 import { loginOf } from '../http/login.js';
 import { refuseMisordered } from '../http/misordered.js';
 import { giveBinding } from '../http/pending-cookie.js';
-import { refuse, refuseUndecided } from '../http/refuse.js';
+import { decided, refuse } from '../http/refuse.js';
 
 export interface RequireSecondFactorOptions {
   /**
@@ -66,7 +66,7 @@ export function requireSecondFactor(
       return refuse(ctx, 'invalid_request');
     }
 
-    const verdict = await decide(ctx, login, offered).catch((error: unknown) => refuseUndecided(ctx, error));
+    const verdict = await decided(ctx, decide(ctx, login, offered));
     if (verdict === undefined) return;
     if (verdict.outcome === 'requested') {
       emitEvent(ctx, { name: 'second_factor.requested', account: account.id });

@@ -6,7 +6,7 @@ import type { VerifiedToken } from '../core/token-record.js';
 import { tell, type AuthContext, type AuthMiddleware } from '../http/auth-state.js';
 import { keepVerified, readBearer, refuseBearer } from '../http/bearer.js';
 import { findAgain, type AccountFinder } from '../http/find-account.js';
-import { refuseUndecided } from '../http/refuse.js';
+import { decided } from '../http/refuse.js';
 
 export interface RequireTokenOptions {
   /**
@@ -40,7 +40,7 @@ export function requireToken(tokens: AccessTokens, options: RequireTokenOptions 
     if (bearer.kind === 'none') return refuseBearer(ctx, 'none');
     if (bearer.kind === 'malformed') return refuseBearer(ctx, 'invalid_request');
 
-    const found = await tokens.check(bearer.token).catch((error: unknown) => refuseUndecided(ctx, error));
+    const found = await decided(ctx, tokens.check(bearer.token));
     if (found === undefined) return;
     if (found === null) return refuseBearer(ctx, 'invalid_token');
     if (!coversScope(found.token.scope, demanded)) return refuseBearer(ctx, 'insufficient_scope', scope);

@@ -1,5 +1,5 @@
 import { AccessTokens } from '../core/access-tokens.js';
-import { isAccount, type Account } from '../core/account.js';
+import { isAccountOrNull, type Account } from '../core/account.js';
 import type { FactorFacts } from '../core/factor-facts.js';
 import { isSameAccount, resetFactors } from '../core/factor-reset.js';
 import { freshLoginRule, freshLoginRules, type FreshLoginOptions } from '../core/fresh-login.js';
@@ -10,11 +10,11 @@ import { isBoolean } from '../core/store-call.js';
 import type { AuthContext, AuthMiddleware } from '../http/auth-state.js';
 import { clientAddress } from '../http/client-address.js';
 import { emitEvent } from '../http/events.js';
-import { findAgain, type AccountFinder } from '../http/find-account.js';
+import { findActor, type AccountFinder } from '../http/find-account.js';
 import { demandFreshLogin } from '../http/fresh-login.js';
 import { askHook } from '../http/hook.js';
 import { demandJson } from '../http/json-request.js';
-import { refuse, refuseUndecided } from '../http/refuse.js';
+import { decided, refuse } from '../http/refuse.js';
 
 /** One reset, for the app's audit. */
 export interface FactorReset {
@@ -73,7 +73,7 @@ export function resetSecondFactors(
     audit: required(callback),
   });
   const { withinSeconds, factor = 'always' } = read;
-  const { tokens, actor: findActor, target: findTarget, mayReset, audit } = read;
+  const { tokens, actor: findAccount, target: findTarget, mayReset, audit } = read;
   const rule = freshLoginRule(withinSeconds, factor);
 
   return async function resetSecondFactors(ctx) {
@@ -88,7 +88,7 @@ export function resetSecondFactors(
     if (asked === undefined) return;
     if (!asked.answer) return refuseReset(ctx, actor, 'forbidden');
 
-    const before = await factors.status(target).catch((error: unknown) => refuseUndecided(ctx, error));
+    const before = await decided(ctx, factors.status(target));
     if (before === undefined) return;
     const row = { actor: actor.id, target: target.id, factors: before.factors, time: factors.now() };
     const kept = await askHook(
@@ -98,9 +98,7 @@ export function resetSecondFactors(
       () => true,
     );
     if (kept === undefined) return;
-    const removed = await resetFactors(factors, tokens, target).catch((error: unknown) =>
-      refuseUndecided(ctx, error),
-    );
+    const removed = await decided(ctx, resetFactors(factors, tokens, target));
     if (removed === undefined) return;
     ctx.status = 204;
     emitEvent(ctx, { name: 'factors.reset', account: target.id, actor: actor.id, count: removed.length });
@@ -110,16 +108,11 @@ export function resetSecondFactors(
     ctx: AuthContext,
     account: Account,
   ): Promise<{ actor: Account; target: Account } | undefined> {
-    const actor = await findAgain(ctx, findActor, account);
+    const actor = await findActor(ctx, findAccount, account);
     if (actor === undefined) return undefined;
-    const acting = actor.answer;
-    if (acting === null) {
-      refuse(ctx, 'forbidden');
-      return undefined;
-    }
-    const target = await askHook(ctx, 'target', () => findTarget(ctx, acting), isAccountOrNull);
+    const target = await askHook(ctx, 'target', () => findTarget(ctx, actor), isAccountOrNull);
     if (target === undefined) return undefined;
-    if (target.answer !== null) return { actor: acting, target: target.answer };
+    if (target.answer !== null) return { actor, target: target.answer };
     refuse(ctx, 'not_found');
     return undefined;
   }
@@ -129,8 +122,4 @@ function refuseReset(ctx: AuthContext, actor: Account, code: 'cannot_reset_self'
   const reason = code === 'forbidden' ? 'not allowed' : 'own account';
   emitEvent(ctx, { name: 'factors.reset_refused', account: actor.id, reason });
   refuse(ctx, code);
-}
-
-function isAccountOrNull(answer: unknown): boolean {
-  return answer === null || isAccount(answer);
 }

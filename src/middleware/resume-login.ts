@@ -7,7 +7,7 @@ import { findAgain, type AccountFinder } from '../http/find-account.js';
 import { loginOf } from '../http/login.js';
 import { refuseMisordered } from '../http/misordered.js';
 import { readBinding } from '../http/pending-cookie.js';
-import { refuse, refuseUndecided } from '../http/refuse.js';
+import { decided, refuse } from '../http/refuse.js';
 import { isFromAnotherSite } from '../http/site.js';
 
 export interface ResumeLoginOptions {
@@ -47,9 +47,7 @@ export function resumeLogin(factors: SecondFactors, options: ResumeLoginOptions 
     const handle = readPending(ctx);
     if (typeof handle !== 'string' || handle === '') return refuse(ctx, 'invalid_request');
 
-    const resumed = await factors.pending
-      .find(handle, readBinding(ctx, factors.origin))
-      .catch((error: unknown) => refuseUndecided(ctx, error));
+    const resumed = await decided(ctx, factors.pending.find(handle, readBinding(ctx, factors.origin)));
     if (resumed === undefined) return;
     if (resumed === null) return refuse(ctx, 'pending_login_invalid');
     const found = await findAgain(ctx, findAccount, resumed.account);

@@ -2,10 +2,9 @@ import { AccessTokens } from '../core/access-tokens.js';
 import { demandInstance } from '../core/instance.js';
 import { flag, readOptions } from '../core/options.js';
 import type { AuthMiddleware } from '../http/auth-state.js';
-import { refuseBearer, verifiedTokenOf } from '../http/bearer.js';
+import { demandToken } from '../http/bearer.js';
 import { emitEvent } from '../http/events.js';
-import { tellMisordered } from '../http/misordered.js';
-import { refuseUndecided } from '../http/refuse.js';
+import { decided } from '../http/refuse.js';
 
 export interface RevokeTokenOptions {
   /**
@@ -22,14 +21,11 @@ export function revokeToken(tokens: AccessTokens, options: RevokeTokenOptions = 
   const { all = false } = readOptions<RevokeTokenOptions>('revokeToken', options, { all: flag });
 
   return async function revokeToken(ctx) {
-    const found = verifiedTokenOf(ctx);
-    if (found === undefined) {
-      tellMisordered(ctx, 'revokeToken');
-      return refuseBearer(ctx, 'none');
-    }
+    const found = demandToken(ctx, 'revokeToken');
+    if (found === undefined) return;
     const { account, token } = found;
     const revoked = all ? tokens.revokeAll(account) : tokens.revoke(token.id).then(Number);
-    const count = await revoked.catch((error: unknown) => refuseUndecided(ctx, error));
+    const count = await decided(ctx, revoked);
     if (count === undefined) return;
     ctx.status = 204;
     if (all) emitEvent(ctx, { name: 'tokens.revoked', account: account.id, count });

@@ -1,4 +1,4 @@
-import { isAccount, type Account } from '../core/account.js';
+import { isAccountOrNull, type Account } from '../core/account.js';
 import { canonicalIdentifier } from '../core/identifier.js';
 import { callback, describe, readOptions } from '../core/options.js';
 import { isPassword } from '../core/password.js';
@@ -72,7 +72,7 @@ export function verifyPassword(
     // A NUL ends the password for hashes written in C: what follows it would not be compared.
     const asked = password.includes('\0')
       ? { answer: null }
-      : await askHook(ctx, 'verifyPassword', () => verify({ identifier, password }, ctx), isAnswer);
+      : await askHook(ctx, 'verifyPassword', () => verify({ identifier, password }, ctx), isAccountOrNull);
     if (asked === undefined) return;
     if (asked.answer === null) {
       login.failPassword();
@@ -83,8 +83,4 @@ export function verifyPassword(
     tell(ctx, { account: asked.answer, methods: login.methods });
     return next();
   };
-}
-
-function isAnswer(answer: unknown): boolean {
-  return answer === null || isAccount(answer);
 }

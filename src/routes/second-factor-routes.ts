@@ -23,7 +23,8 @@ import {
   showFactors,
   type FactorRequest,
 } from '../http/factor-requests.js';
-import { demandFreshLogin, demandToken } from '../http/fresh-login.js';
+import { demandToken } from '../http/bearer.js';
+import { demandFreshLogin } from '../http/fresh-login.js';
 import { demandJson } from '../http/json-request.js';
 
 export interface SecondFactorRoutesOptions extends FreshLoginOptions {

@@ -161,6 +161,12 @@ export function isOne(reply: unknown): boolean {
   return reply === 1;
 }
 
+/** A string that may not be there. */
+export function textOrNull(reply: unknown): string | null {
+  if (reply !== null && typeof reply !== 'string') throw nonsense();
+  return reply;
+}
+
 /** The code that Redis puts first, never the text behind it: that can hold keys, script source and names. */
 function reasonOf(error: unknown): string {
   const message = error instanceof Error ? error.message : '';

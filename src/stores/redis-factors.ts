@@ -1,6 +1,6 @@
 import type { ChallengeStore, FactorStore } from '../core/factor-store.js';
 import { isCount, nonsense } from '../core/store-call.js';
-import { isOne, Script, type RedisConnection } from './redis-connection.js';
+import { isOne, Script, textOrNull, type RedisConnection } from './redis-connection.js';
 
 // The factors of an account are one string without an end, "<revision> <record>"; a credential's owner is another.
 const write = new Script(`
@@ -61,9 +61,4 @@ export function redisChallenges(connection: RedisConnection): ChallengeStore {
       return textOrNull(await connection.send('GETDEL', keyOf(key)));
     },
   };
-}
-
-function textOrNull(reply: unknown): string | null {
-  if (reply !== null && typeof reply !== 'string') throw nonsense();
-  return reply;
 }

@@ -1,5 +1,5 @@
 import { nonsense } from '../core/store-call.js';
-import type { RedisConnection } from './redis-connection.js';
+import { textOrNull, type RedisConnection } from './redis-connection.js';
 
 interface Read {
   readonly key: string;
@@ -16,7 +16,7 @@ const mostKeys = 500;
  * one each. On a Cluster every key has a slot of its own, and so a GET.
  */
 export function redisReads(connection: RedisConnection): (key: string) => Promise<string | null> {
-  if (connection.isCluster) return async (key) => textOf(await connection.send('GET', key));
+  if (connection.isCluster) return async (key) => textOrNull(await connection.send('GET', key));
   let waiting: Read[] = [];
 
   function flush(): void {
@@ -29,7 +29,7 @@ export function redisReads(connection: RedisConnection): (key: string) => Promis
     try {
       const values = await connection.sendNow('MGET', ...reads.map(({ key }) => key));
       if (!Array.isArray(values) || values.length !== reads.length) throw nonsense();
-      const texts = values.map(textOf);
+      const texts = values.map(textOrNull);
       for (const [index, { resolve }] of reads.entries()) resolve(texts[index] ?? null);
     } catch (error) {
       for (const { reject } of reads) reject(error);
@@ -40,9 +40,4 @@ export function redisReads(connection: RedisConnection): (key: string) => Promis
     new Promise((resolve, reject) => {
       if (waiting.push({ key, resolve, reject }) === 1) setImmediate(flush);
     });
-}
-
-function textOf(value: unknown): string | null {
-  if (value === null || typeof value === 'string') return value;
-  throw nonsense();
 }

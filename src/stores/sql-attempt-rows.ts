@@ -1,8 +1,9 @@
 import type { AttemptSubject } from '../core/attempt-store.js';
 import { longestOf, noAttempts, withoutFuture, type Attempts } from '../core/attempt-window.js';
+import { nonsense } from '../core/store-call.js';
 import type { Database, SqlConnection } from './sql-connection.js';
 import { orKeep } from './sql-dialect.js';
-import { nonsense, wholeOf } from './sql-tables.js';
+import { wholeOf } from './sql-tables.js';
 
 /** The state of one subject as it was read. */
 export interface Loaded {

@@ -1,8 +1,9 @@
 import { StoreUnavailable } from '../core/errors.js';
 import type { FactorStore } from '../core/factor-store.js';
+import { nonsense } from '../core/store-call.js';
 import type { SqlConnection } from './sql-connection.js';
 import { orKeep } from './sql-dialect.js';
-import { nonsense, readRecord, wholeOf, writeRecord } from './sql-tables.js';
+import { readRecord, wholeOf, writeRecord } from './sql-tables.js';
 
 const mostRounds = 5;
 

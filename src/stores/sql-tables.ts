@@ -1,6 +1,5 @@
 import type { ColumnType } from 'kysely';
-import { StoreUnavailable } from '../core/errors.js';
-import { isCount } from '../core/store-call.js';
+import { isCount, nonsense } from '../core/store-call.js';
 
 /** What a driver hands out is parsed before it is used: for a bigint, pg gives a string. */
 type Column<T> = ColumnType<unknown, T, T>;
@@ -85,8 +84,4 @@ export function readRecord(value: unknown): string {
   }
   if (typeof record !== 'string') throw nonsense();
   return record;
-}
-
-export function nonsense(): StoreUnavailable {
-  return new StoreUnavailable('an answer that makes no sense');
 }

@@ -2,7 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 import type { Page } from 'playwright-core';
 import { encode } from 'uqr';
 import { setStage } from './browser.js';
-import { password } from './site.js';
+import { password } from '../rig/login-chain.js';
 
 const { site: startSite, visit } = setStage();
 

@@ -10,23 +10,17 @@ import {
   AccessTokens,
   Lockout,
   SecondFactors,
-  issueToken,
-  lockout,
   memoryStore,
-  requireSecondFactor,
   requireToken,
-  resumeLogin,
   safeBody,
   secondFactorRoutes,
-  verifyPassword,
   type AuthEvent,
   type AuthState,
   type SecondFactorsOptions,
   type Store,
 } from 'koa-portcullis';
 import { generateSync } from 'otplib/functional';
-
-export const password = 'Correct horse 1';
+import { mountLogin } from '../rig/login-chain.js';
 
 export interface SiteOptions extends Pick<SecondFactorsOptions, 'bindPending' | 'userVerification'> {
   readonly store?: Store;
@@ -76,20 +70,7 @@ export async function startSite({ store = memoryStore(), ...options }: SiteOptio
     ctx.type = 'js';
     ctx.body = script;
   });
-  router.post(
-    '/tokens',
-    lockout(attempts),
-    verifyPassword(({ identifier, password: given }) => (given === password ? { id: identifier } : null)),
-    requireSecondFactor(factors),
-    issueToken(tokens),
-  );
-  router.post(
-    '/tokens/second-factor',
-    resumeLogin(factors),
-    lockout(attempts),
-    requireSecondFactor(factors),
-    issueToken(tokens),
-  );
+  mountLogin(router, { attempts, factors, tokens });
   router.use('/second-factors', requireToken(tokens), secondFactorRoutes(factors).routes());
 
   const app = new Koa();

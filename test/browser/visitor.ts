@@ -1,5 +1,5 @@
 import type { Frame, Page } from 'playwright-core';
-import { password } from './site.js';
+import { password } from '../rig/login-chain.js';
 import { socketsOf, type KeyModel, type VirtualKey } from './virtual-keys.js';
 
 /** JSON of the routes and of WebAuthn, of which each test reads what it is about. */

@@ -2,7 +2,7 @@ import { describe, expect, it, jest } from '@jest/globals';
 import type { FreshLoginOptions } from '../../src/core/fresh-login.js';
 import type { AuthMiddleware } from '../../src/http/auth-state.js';
 import { requireFreshLogin } from '../../src/middleware/require-fresh-login.js';
-import { anyFactors, faults, loginApp, refused, stale, told } from '../rig/login-app.js';
+import { anyFactors, faults, forgeState, loginApp, refused, stale, told } from '../rig/login-app.js';
 
 interface Setup {
   readonly options?: FreshLoginOptions;
@@ -185,14 +185,7 @@ describe('requireFreshLogin refuses', () => {
 
   it.each<[string, AuthMiddleware]>([
     ['no requireToken is mounted', (_, next) => next()],
-    [
-      'ctx.state.auth is forged',
-      (ctx, next) => {
-        const authTime = Math.floor(Date.now() / 1000);
-        ctx.state.auth = { account: { id: 'alice' }, methods: ['pwd', 'otp'], authTime };
-        return next();
-      },
-    ],
+    ['ctx.state.auth is forged', forgeState],
   ])('everything where %s, and says so once (CFG-02)', async (_, first) => {
     const warned = jest.spyOn(process, 'emitWarning').mockImplementation(() => {});
     const rig = mount({ guarded: false, first });

@@ -15,15 +15,11 @@ import { SecondFactors } from '../../src/core/second-factors.js';
 import { newTotpSecret } from '../../src/core/totp.js';
 import type { AuthContext, AuthMiddleware, AuthState } from '../../src/http/auth-state.js';
 import type { AuthEvent } from '../../src/http/events.js';
-import { issueToken } from '../../src/middleware/issue-token.js';
-import { lockout } from '../../src/middleware/lockout.js';
-import { requireSecondFactor } from '../../src/middleware/require-second-factor.js';
 import { requireToken } from '../../src/middleware/require-token.js';
-import { resumeLogin } from '../../src/middleware/resume-login.js';
-import { verifyPassword } from '../../src/middleware/verify-password.js';
 import { memoryStore, type Store } from '../../src/stores/memory.js';
 import { added, origin, sealingKey, wideLimits } from './factor-rig.js';
 import { fakeClock } from './fake-clock.js';
+import { mountLogin, password } from './login-chain.js';
 import { SoftwareAuthenticator, type ServerOptions } from './software-authenticator.js';
 import { codeOf } from './totp-code.js';
 
@@ -38,9 +34,6 @@ export const refused = (error: string, more: object = {}): object => ({
 });
 
 export const stale = refused('insufficient_user_authentication', { max_age: 300 });
-
-/** The password of everybody. */
-export const password = 'Correct horse 1';
 
 export interface Mounted {
   readonly router: Router<AuthState>;
@@ -88,11 +81,8 @@ export function loginApp({ routes, factors: given, first, findAccount }: LoginAp
     ctx.body = 'reached';
   };
   const guard = requireToken(tokens, findAccount === undefined ? {} : { findAccount });
-  const ends = [requireSecondFactor(factors), issueToken(tokens)] as const;
-  const verify = verifyPassword((claim) => (claim.password === password ? { id: claim.identifier } : null));
   const router = new Router<AuthState>();
-  router.post('/tokens', lockout(attempts), verify, ...ends);
-  router.post('/tokens/second-factor', resumeLogin(factors), lockout(attempts), ...ends);
+  mountLogin(router, { attempts, factors, tokens });
   router.get('/reports', guard, handler);
   routes({ router, factors, tokens, guard, handler });
 
@@ -269,3 +259,26 @@ export function silentHook(): { hook: () => Promise<never>; wasAsked: () => bool
     wasAsked: () => asked,
   };
 }
+
+/** Says of itself what only a verified token can prove. */
+export const forgeState: AuthMiddleware = (ctx, next) => {
+  const authTime = Math.floor(Date.now() / 1000);
+  ctx.state.auth = { account: { id: 'alice' }, methods: ['pwd', 'otp'], authTime };
+  return next();
+};
+
+/** What a hook that has to say yes or no may answer instead. */
+export const noFlags: readonly (readonly [what: string, hook: () => unknown])[] = [
+  ['1', () => 1],
+  ['"true"', () => 'true'],
+  ['nothing', () => undefined],
+  ['null', () => null],
+  ['{}', () => ({})],
+  ['an error', () => Promise.reject(new Error('away'))],
+  [
+    'a throw',
+    () => {
+      throw new Error('away');
+    },
+  ],
+];

@@ -1,5 +1,4 @@
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
-import { randomInt } from 'node:crypto';
 import { once } from 'node:events';
 import {
   accessSync,
@@ -12,10 +11,11 @@ import {
   readFileSync,
   rmSync,
 } from 'node:fs';
-import { connect, createServer, Socket } from 'node:net';
+import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { findFreePort, hasExited, PortTaken, retryTakenPorts, startGuardian } from './server-process.js';
 
 /** A real PostgreSQL of one test file: loopback only, in a directory of its own, gone when the test process is gone. */
 export interface PostgresServer {
@@ -41,7 +41,11 @@ const startTimeoutMs = 20_000;
 const stopTimeoutMs = 5000;
 const user = 'postgres';
 
-class PortTaken extends Error {}
+/** At once, but so that it takes its shared memory with it. */
+const endPostgres = `kill -QUIT "$pid"
+tries=0
+while kill -0 "$pid" && [ $tries -lt 50 ]; do sleep 0.1; tries=$((tries + 1)); done
+kill -KILL "$pid"`;
 
 export async function startPostgres(): Promise<PostgresServer> {
   const binaries = { initdb: findBinary('initdb'), postgres: findBinary('postgres') };
@@ -50,7 +54,7 @@ export async function startPostgres(): Promise<PostgresServer> {
   const directory = mkdtempSync(join(tmpdir(), 'portcullis-postgres-'));
   if (owner.uid !== undefined && owner.gid !== undefined) chownSync(directory, owner.uid, owner.gid);
   const files = { data: join(directory, 'data'), log: join(directory, 'postgres.log') };
-  const guardian = startGuardian(directory);
+  const guardian = startGuardian(directory, endPostgres);
   let port = 0;
   let child: ChildProcess;
 
@@ -160,35 +164,6 @@ function findOwner(): Required<Owner> {
   throw new Error('PostgreSQL does not run as root, and there is no user postgres or nobody');
 }
 
-/** Below the usual ephemeral range, from which an outgoing connection could take the port of a server that is down. */
-async function findFreePort(): Promise<number> {
-  for (let tries = 0; tries < 100; tries += 1) {
-    const port = randomInt(20_000, 32_000);
-    const probe = createServer();
-    const isFree = await new Promise<boolean>((resolve) => {
-      probe.once('error', () => resolve(false));
-      probe.listen(port, '127.0.0.1', () => resolve(true));
-    });
-    if (!isFree) continue;
-    probe.close();
-    await once(probe, 'close');
-    return port;
-  }
-  throw new Error('No free port between 20000 and 31999');
-}
-
-/** Somebody else can take a port between the moment it was found free and the moment the server binds it. */
-async function retryTakenPorts(start: () => Promise<void>): Promise<void> {
-  for (let tries = 1; ; tries += 1) {
-    try {
-      return await start();
-    } catch (error) {
-      if (!(error instanceof PortTaken) || tries === 10) throw error;
-      await sleep(20 * tries);
-    }
-  }
-}
-
 // No test needs what it wrote to outlast the machine. What was committed must outlast the server, so commits are not
 // left to its background writer.
 const settings = {
@@ -253,37 +228,4 @@ async function accepts(port: number): Promise<boolean> {
     socket.once('error', () => settle(false));
     socket.setTimeout(1000, () => settle(false));
   });
-}
-
-/**
- * A shell that waits for the end of its standard input, which comes when this process ends, in whatever way. It
- * then ends the server named last, at once but so that it takes its shared memory with it, and removes the directory.
- */
-function startGuardian(directory: string) {
-  const script = `while read -r line; do pid=$line; done
-if [ -n "$pid" ]; then
-  kill -QUIT "$pid"
-  tries=0
-  while kill -0 "$pid" && [ $tries -lt 50 ]; do sleep 0.1; tries=$((tries + 1)); done
-  kill -KILL "$pid"
-fi
-rm -rf "$1"`;
-  const shell = spawn('sh', ['-c', script, 'sh', directory], {
-    stdio: ['pipe', 'ignore', 'ignore'],
-    detached: true,
-    env: { PATH: process.env['PATH'] },
-  });
-  const input = shell.stdin;
-  // Without the guardian the tests can still run; they need not end because it did.
-  input.on('error', () => {});
-  if (input instanceof Socket) input.unref();
-  shell.unref();
-  return {
-    watch: (pid: number | undefined): void => void input.write(`${pid ?? ''}\n`),
-    dismiss: (): void => void input.end(),
-  };
-}
-
-function hasExited(child: ChildProcess): boolean {
-  return child.exitCode !== null || child.signalCode !== null;
 }

@@ -1,11 +1,11 @@
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
-import { randomInt } from 'node:crypto';
 import { once } from 'node:events';
 import { closeSync, existsSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
-import { connect, createServer, Socket } from 'node:net';
+import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { findFreePort, hasExited, PortTaken, retryTakenPorts, startGuardian } from './server-process.js';
 
 /** A real Redis of one test file: loopback only, nothing on disk, gone when the test process is gone. */
 export interface RedisServer {
@@ -33,12 +33,10 @@ export interface RedisServerOptions {
 const startTimeoutMs = 10_000;
 const stopTimeoutMs = 5000;
 
-class PortTaken extends Error {}
-
 export async function startRedis(options: RedisServerOptions = {}): Promise<RedisServer> {
   const binary = findBinary();
   const directory = mkdtempSync(join(tmpdir(), 'portcullis-redis-'));
-  const guardian = startGuardian(directory);
+  const guardian = startGuardian(directory, 'kill -KILL "$pid"');
   let port = 0;
   let child: ChildProcess;
 
@@ -108,38 +106,6 @@ function findBinary(): string {
   );
 }
 
-/**
- * A free port below the usual ephemeral range. Within it, an outgoing connection could take the port of a
- * server that is down for a moment, and a client that keeps knocking there can even connect to itself.
- */
-async function findFreePort(): Promise<number> {
-  for (let tries = 0; tries < 100; tries += 1) {
-    const port = randomInt(20_000, 32_000);
-    const probe = createServer();
-    const isFree = await new Promise<boolean>((resolve) => {
-      probe.once('error', () => resolve(false));
-      probe.listen(port, '127.0.0.1', () => resolve(true));
-    });
-    if (!isFree) continue;
-    probe.close();
-    await once(probe, 'close');
-    return port;
-  }
-  throw new Error('No free port between 20000 and 31999');
-}
-
-/** Somebody else can take a port between the moment it was found free and the moment Redis binds it. */
-async function retryTakenPorts(start: () => Promise<void>): Promise<void> {
-  for (let tries = 1; ; tries += 1) {
-    try {
-      return await start();
-    } catch (error) {
-      if (!(error instanceof PortTaken) || tries === 10) throw error;
-      await sleep(20 * tries);
-    }
-  }
-}
-
 async function launchOn(
   port: number,
   binary: string,
@@ -188,33 +154,6 @@ async function answersPing(port: number): Promise<boolean> {
     socket.once('error', () => settle(false));
     socket.setTimeout(1000, () => settle(false));
   });
-}
-
-/**
- * A shell that waits for the end of its standard input, which comes when this process ends, in whatever way:
- * hooks on 'exit' do not run after SIGKILL, nor for a worker that the test runner gives up. It then kills the
- * process named last and removes the directory.
- */
-function startGuardian(directory: string) {
-  const script = 'while read -r line; do pid=$line; done; [ -z "$pid" ] || kill -KILL "$pid"; rm -rf "$1"';
-  const shell = spawn('sh', ['-c', script, 'sh', directory], {
-    stdio: ['pipe', 'ignore', 'ignore'],
-    detached: true,
-    env: { PATH: process.env['PATH'] },
-  });
-  const input = shell.stdin;
-  // Without the guardian the tests can still run; they need not end because it did.
-  input.on('error', () => {});
-  if (input instanceof Socket) input.unref();
-  shell.unref();
-  return {
-    watch: (pid: number | undefined): void => void input.write(`${pid ?? ''}\n`),
-    dismiss: (): void => void input.end(),
-  };
-}
-
-function hasExited(child: ChildProcess): boolean {
-  return child.exitCode !== null || child.signalCode !== null;
 }
 
 /** The signal is only noted when `kill` returns; a command sent at once could still be answered. */

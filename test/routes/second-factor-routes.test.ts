@@ -11,8 +11,8 @@ import {
   anyFactors,
   device,
   faults,
+  forgeState,
   loginApp,
-  password,
   refused,
   silentHook,
   stale,
@@ -22,6 +22,7 @@ import {
   type LoginAppOptions,
   type Mounted,
 } from '../rig/login-app.js';
+import { password } from '../rig/login-chain.js';
 import type { ServerOptions, SoftwareAuthenticator } from '../rig/software-authenticator.js';
 
 interface Person extends Account {
@@ -1153,14 +1154,7 @@ describe('secondFactorRoutes, wherever they are mounted,', () => {
 
   it.each<[string, AuthMiddleware]>([
     ['without requireToken', (_, next) => next()],
-    [
-      'behind a forged ctx.state',
-      (ctx, next) => {
-        const authTime = Math.floor(Date.now() / 1000);
-        ctx.state.auth = { account: { id: 'alice' }, methods: ['pwd', 'otp'], authTime };
-        return next();
-      },
-    ],
+    ['behind a forged ctx.state', forgeState],
   ])('%s: they refuse everything, and say so once (CFG-02)', async (_, first) => {
     const warned = jest.spyOn(process, 'emitWarning').mockImplementation(() => {});
     const rig = mount({

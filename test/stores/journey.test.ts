@@ -9,20 +9,16 @@ import {
   Lockout,
   SecondFactors,
   auditSecondFactors,
-  issueToken,
-  lockout,
-  requireSecondFactor,
   requireToken,
   resetSecondFactors,
-  resumeLogin,
   secondFactorRoutes,
-  verifyPassword,
   type AuthState,
   type FactorReset,
 } from '../../src/index.js';
 import { origin, sealingKey } from '../rig/factor-rig.js';
 import { fakeClock } from '../rig/fake-clock.js';
-import { device, password } from '../rig/login-app.js';
+import { device } from '../rig/login-app.js';
+import { mountLogin, password } from '../rig/login-chain.js';
 import type { ServerOptions } from '../rig/software-authenticator.js';
 import { codeOf } from '../rig/totp-code.js';
 import { storeKinds, type Opened } from './kinds.js';
@@ -37,11 +33,8 @@ function serve({ store, factorStore = store }: Opened, owner: string, members: s
   const factors = new SecondFactors({ store, factorStore, issuer: 'Acme', origin, keys: [sealingKey], now });
   const tokens = new AccessTokens({ store });
   const resets: FactorReset[] = [];
-  const ends = [requireSecondFactor(factors), issueToken(tokens)] as const;
-  const verify = verifyPassword((claim) => (claim.password === password ? { id: claim.identifier } : null));
   const router = new Router<AuthState>();
-  router.post('/tokens', lockout(attempts), verify, ...ends);
-  router.post('/tokens/second-factor', resumeLogin(factors), lockout(attempts), ...ends);
+  mountLogin(router, { attempts, factors, tokens });
   router.get('/reports', requireToken(tokens), (ctx) => (ctx.body = ctx.state.auth.methods));
   router.use('/factors', requireToken(tokens), secondFactorRoutes(factors).routes());
   const reset = resetSecondFactors(factors, {
