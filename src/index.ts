@@ -50,7 +50,10 @@ export { type Member, type MemberFactors } from './core/factor-audit.js';
 export { type FactorFacts, type FactorStatus } from './core/factor-facts.js';
 export { type FactorKey } from './core/key-ring.js';
 export { type TotpEnrolment } from './core/totp-factors.js';
-export { AccessTokens, accessTokenPattern, type AccessTokensOptions } from './core/access-tokens.js';
+export { AccessTokens, accessTokenPattern, type IssuedToken } from './core/access-tokens.js';
+export { type AccessTokensOptions } from './core/token-options.js';
+export { type TokenCacheOptions } from './core/token-cache.js';
+export { type RobotGrant, type TokenCarrier, type TokenGrant } from './core/token-grant.js';
 export { type TokenFacts, type VerifiedToken } from './core/token-record.js';
 export { PasswordHashes, type PasswordHashesOptions } from './core/password-hashes.js';
 export {
@@ -86,7 +89,13 @@ export {
   type AttemptLimit,
   type Attempts,
 } from './core/attempt-window.js';
-export { type NewToken, type StoredToken, type TokenStore } from './core/token-store.js';
+export {
+  type NewToken,
+  type StoredToken,
+  type TokenStore,
+  type TokenUse,
+  type TokenWatcher,
+} from './core/token-store.js';
 export {
   type NewPendingLogin,
   type PendingLoginStore,

@@ -1,60 +1,38 @@
-import { checkedAccount, type Account } from './account.js';
+import { accountKey, checkedAccount, type Account } from './account.js';
 import { keyHash } from './key-hash.js';
 import { Login } from './login.js';
-import { callback, integer, offering, readOptions, required, text } from './options.js';
-import { scopeText } from './scope.js';
+import { readOptions, text } from './options.js';
 import { SecretText } from './secret-text.js';
-import { ask, isBoolean, isCount } from './store-call.js';
-import { readTokenRecord, writeTokenRecord, type TokenFacts, type VerifiedToken } from './token-record.js';
-import { isStoredTokenOrNull, isStoredTokens, tokenStoreMethods, type TokenStore } from './token-store.js';
+import { ask, isBoolean, isCount, nonsense } from './store-call.js';
+import { readTokenCache, type TokenCache } from './token-cache.js';
+import {
+  robotGrantRules,
+  tokenGrantRules,
+  type RobotGrant,
+  type TokenCarrier,
+  type TokenGrant,
+} from './token-grant.js';
+import { readAccessTokensOptions, type AccessTokensOptions } from './token-options.js';
+import {
+  keyOfId,
+  readTokenRecord,
+  writeTokenRecord,
+  type TokenFacts,
+  type VerifiedToken,
+} from './token-record.js';
+import { isStoredTokenOrNull, isStoredTokens, type TokenStore } from './token-store.js';
+import { idleMsOf, TokenUses } from './token-uses.js';
 
-/** Seven days, in seconds. No token lives longer, whatever the options say. */
-export const longestTokenSeconds = 604_800;
-
-export interface AccessTokensOptions {
-  /** Where tokens are kept: `memoryStore()` for one process, `redisStore(redis)` for several. */
-  readonly store: TokenStore;
-  /**
-   * How long a token works, in seconds, at most 604,800.
-   *
-   * @default 604_800
-   */
-  readonly lifetimeSeconds?: number;
-  /**
-   * Live tokens of one account; beyond it a new one ends the one that would end first.
-   *
-   * @default 1000
-   */
-  readonly maxPerAccount?: number;
-  /**
-   * Clock of the process in milliseconds since the epoch; it only ages login proofs.
-   *
-   * @default Date.now
-   */
-  readonly now?: () => number;
+/** A token as it is given out: its secret, once, and what may be known of it. */
+export interface IssuedToken {
+  readonly secret: string;
+  readonly facts: VerifiedToken;
 }
 
-/** What the issuer decides about one token. */
-export interface TokenGrant {
-  readonly scope?: string;
-  readonly name?: string;
-  readonly lifetimeSeconds?: number;
-}
-
-/** What a grant may hold, wherever it is given. */
-export const tokenGrantRules = {
-  scope: scopeText,
-  name: {
-    demand: 'a string of at most 255 bytes',
-    accepts: (value: unknown) => typeof value === 'string' && Buffer.byteLength(value) <= 255,
-  },
-  lifetimeSeconds: integer(1, longestTokenSeconds),
-};
-
-const secrets = new SecretText('pcat_');
+const secrets = { bearer: new SecretText('pcat_'), session: new SecretText('pcss_') };
 
 /** Regular expression source that matches every access token, for secret scanners. */
-export const accessTokenPattern: string = secrets.pattern;
+export const accessTokenPattern: string = secrets.bearer.pattern;
 
 /**
  * Opaque bearer tokens (RFC 6750): 256 random bits, kept as a SHA-256 hash, revocable at once. Neither a
@@ -65,26 +43,17 @@ export class AccessTokens {
   readonly #lifetimeSeconds: number;
   readonly #maxPerAccount: number;
   readonly #now: () => number;
+  readonly #uses = new TokenUses(() => performance.now());
+  readonly #cache: TokenCache | undefined;
 
   /** @throws {TypeError} on an unknown option or a wrong value; a lifetime over 7 days is one. */
   constructor(options: AccessTokensOptions) {
-    const {
-      store,
-      lifetimeSeconds = longestTokenSeconds,
-      maxPerAccount = 1000,
-      now = Date.now,
-    } = readOptions<AccessTokensOptions>('AccessTokens', options, {
-      store: required(
-        offering('a token store such as memoryStore() or redisStore(redis)', ...tokenStoreMethods),
-      ),
-      lifetimeSeconds: integer(1, longestTokenSeconds),
-      maxPerAccount: integer(1, 10_000),
-      now: callback,
-    });
+    const { store, lifetimeSeconds, maxPerAccount, cache, now } = readAccessTokensOptions(options);
     this.#store = store;
     this.#lifetimeSeconds = lifetimeSeconds;
     this.#maxPerAccount = maxPerAccount;
     this.#now = now;
+    this.#cache = cache && readTokenCache(store, cache, (key, found) => this.#noteUse(key, found));
   }
 
   /**
@@ -94,56 +63,124 @@ export class AccessTokens {
    * @throws {TypeError} when `login` is not a complete, fresh, unused proof, or the grant is out of range.
    * @throws {StoreUnavailable} when the store cannot tell.
    */
-  async issue(
-    login: Login,
-    grant: TokenGrant = {},
-  ): Promise<{ secret: string; facts: VerifiedToken } | null> {
+  async issue(login: Login, grant: TokenGrant = {}): Promise<IssuedToken | null> {
+    const read = readOptions<TokenGrant>('issue', grant, tokenGrantRules);
+    const { account, methods, provenAt, startedAt } = Login.take(login, this.#now());
+    return this.#write(
+      account,
+      read,
+      { methods, authTime: Math.floor(provenAt / 1000), issuer: null },
+      startedAt,
+    );
+  }
+
+  /**
+   * Issues a token that no login stands behind, to a robot. It never counts as a fresh login, and its owner is asked for
+   * no factor: whoever may call this is the app's to decide, as `robotTokenRoutes` does.
+   *
+   * @param grant - Its name, the one who answers for it, and a scope that is not empty.
+   * @throws {TypeError} when the grant is out of range.
+   */
+  async issueToRobot(robot: Account, grant: RobotGrant): Promise<IssuedToken> {
+    const account = checkedAccount('issueToRobot', robot);
+    const { issuer, ...read } = readOptions<RobotGrant>('issueToRobot', grant, robotGrantRules);
+    const issued = await this.#write(account, read, { methods: [], authTime: 0, issuer }, undefined);
+    if (issued === null) throw nonsense();
+    return issued;
+  }
+
+  async #write(
+    account: Account,
+    grant: TokenGrant,
+    proof: { readonly methods: readonly string[]; readonly authTime: number; readonly issuer: string | null },
+    startedAt: number | undefined,
+  ): Promise<IssuedToken | null> {
     const {
       scope = '',
       name = '',
-      lifetimeSeconds = this.#lifetimeSeconds,
-    } = readOptions<TokenGrant>('issue', grant, tokenGrantRules);
-    const { account, methods, provenAt, startedAt } = Login.take(login, this.#now());
-    const secret = secrets.create();
-    const key = keyHash('token', secret);
-    const record = writeTokenRecord({
-      account: account.id,
-      scope,
-      name,
-      methods,
-      authTime: Math.floor(provenAt / 1000),
-    });
-    const stored = await ask(
-      () =>
-        this.#store.issueToken({
-          key,
-          account: accountKey(account.id),
-          lifetimeMs: lifetimeSeconds * 1000,
-          maxPerAccount: this.#maxPerAccount,
-          startedAt,
-          record,
-        }),
-      isStoredTokenOrNull,
-    );
+      address = '',
+      client = null,
+      carry = 'bearer',
+      idleSeconds = null,
+    } = grant;
+    const secret = secrets[carry].create();
+    const record = { account: account.id, scope, name, address, client, carry, idleSeconds, ...proof };
+    const token = {
+      key: keyHash('token', secret),
+      account: accountKey(account.id),
+      lifetimeMs: (grant.lifetimeSeconds ?? this.#lifetimeSeconds) * 1000,
+      idleMs: idleMsOf(idleSeconds),
+      maxPerAccount: this.#maxPerAccount,
+      startedAt,
+      record: writeTokenRecord(record),
+    };
+    const stored = await ask(() => this.#store.issueToken(token), isStoredTokenOrNull);
     return stored === null ? null : { secret, facts: readTokenRecord(stored) };
+  }
+
+  /**
+   * Whose token this is, where this process keeps it; undefined where the store is to be asked. At once and without a
+   * promise, as most requests end here.
+   */
+  recall(token: string, carry: TokenCarrier = 'bearer'): VerifiedToken | undefined {
+    return this.#cache?.find(token, carry);
   }
 
   /**
    * Whose token this is; null for one that is unknown, expired, revoked or mistyped. A wrong checksum is
    * answered without a hash or a store call.
    */
-  check(token: string): Promise<VerifiedToken | null> {
-    if (!secrets.isWellFormed(token)) return Promise.resolve(null);
+  check(token: string, carry: TokenCarrier = 'bearer'): Promise<VerifiedToken | null> {
+    if (!secrets[carry].isWellFormed(token)) return Promise.resolve(null);
+    const cache = this.#cache;
+    if (cache === undefined) return this.#read(keyHash('token', token));
+    const kept = cache.find(token, carry);
+    return kept === undefined ? this.#readToKeep(cache, token) : Promise.resolve(kept);
+  }
+
+  #read(key: string): Promise<VerifiedToken | null> {
+    return ask(() => this.#store.readToken(key), isStoredTokenOrNull).then((stored) => {
+      if (stored === null) return null;
+      const found = readTokenRecord(stored);
+      this.#noteUse(key, found);
+      return found;
+    });
+  }
+
+  async #readToKeep(cache: TokenCache, token: string): Promise<VerifiedToken | null> {
     const key = keyHash('token', token);
-    return ask(() => this.#store.readToken(key), isStoredTokenOrNull).then((stored) =>
-      stored === null ? null : readTokenRecord(stored),
-    );
+    const read = cache.startRead(key);
+    let found: VerifiedToken | null = null;
+    try {
+      found = await this.#read(key);
+    } finally {
+      if (read !== undefined) cache.endRead(read, token, found ?? undefined);
+    }
+    return found;
+  }
+
+  /** Beside the request: what fails is made up for by a later use. */
+  #noteUse(key: string, { account, token }: VerifiedToken): void {
+    if (!this.#uses.isDue(key)) return;
+    const { idleSeconds, expiresAt } = token;
+    const use = { key, account: accountKey(account.id), idleMs: idleMsOf(idleSeconds), expiresAt };
+    ask(() => this.#store.touchToken(use), isBoolean).catch(() => {});
   }
 
   /** Ends one token, by its id. Answers whether it was live. After the answer no process accepts it. */
   async revoke(id: string): Promise<boolean> {
-    const key = keyOf(id);
+    const key = keyOfId(id);
     return key !== null && ask(() => this.#store.revokeToken(key), isBoolean);
+  }
+
+  /** The same, for a token of this account only: another's is as unknown as one that never was. */
+  async revokeOwn(account: Account, id: string): Promise<boolean> {
+    const owner = checkedAccount('revokeOwn', account);
+    const key = keyOfId(id);
+    if (key === null) return false;
+    const stored = await ask(() => this.#store.readToken(key), isStoredTokenOrNull);
+    if (stored === null || readTokenRecord(stored).account.id !== owner.id) return false;
+    return this.revoke(id);
   }
 
   /**
@@ -155,7 +192,7 @@ export class AccessTokens {
   async revokeAll(account: Account, options: { readonly except?: string } = {}): Promise<number> {
     const { id } = checkedAccount('revokeAll', account);
     const { except } = readOptions<{ readonly except?: string }>('revokeAll', options, { except: text });
-    const kept = except === undefined ? undefined : (keyOf(except) ?? undefined);
+    const kept = except === undefined ? undefined : (keyOfId(except) ?? undefined);
     return ask(() => this.#store.revokeTokens(accountKey(id), kept), isCount);
   }
 
@@ -165,13 +202,4 @@ export class AccessTokens {
     const stored = await ask(() => this.#store.listTokens(accountKey(id)), isStoredTokens);
     return stored.map((one) => readTokenRecord(one).token).toSorted((a, b) => a.createdAt - b.createdAt);
   }
-}
-
-/** The key that an account's records are filed under. */
-export function accountKey(id: string): string {
-  return keyHash('account-records', id);
-}
-
-function keyOf(id: string): string | null {
-  return /^[A-Za-z0-9_-]{43}$/.test(id) ? Buffer.from(id, 'base64url').toString('hex') : null;
 }

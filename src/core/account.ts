@@ -1,3 +1,4 @@
+import { keyHash } from './key-hash.js';
 import { describe } from './options.js';
 
 /** Who an identifier proved to be. The app may add what it likes beside `id`. */
@@ -22,4 +23,9 @@ export function isAccountOrNull(value: unknown): boolean {
 export function checkedAccount(owner: string, account: Account): Account {
   if (!isAccount(account)) throw new TypeError(`${owner}: account must have an id, not ${describe(account)}`);
   return account;
+}
+
+/** The key that an account's records are filed under. */
+export function accountKey(id: string): string {
+  return keyHash('account-records', id);
 }

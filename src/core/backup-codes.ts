@@ -1,6 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { accountKey } from './access-tokens.js';
-import type { Account } from './account.js';
+import { accountKey, type Account } from './account.js';
 import type { FactorBook } from './factor-book.js';
 import type { BackupCodeSet } from './factor-record.js';
 import type { FactorJudgement } from './factor-verdict.js';

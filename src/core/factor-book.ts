@@ -1,5 +1,4 @@
-import { accountKey } from './access-tokens.js';
-import type { Account } from './account.js';
+import { accountKey, type Account } from './account.js';
 import { Busy } from './errors.js';
 import { noFactors, readFactorRecord, writeFactorRecord, type Factors } from './factor-record.js';
 import { isDocumentOrNull, type FactorDocument, type FactorStore } from './factor-store.js';

@@ -57,7 +57,3 @@ export function isDocumentOrNull(reply: unknown): boolean {
   const revision = own(reply, 'revision');
   return isCount(revision) && revision > 0 && typeof own(reply, 'record') === 'string';
 }
-
-export function isTextOrNull(reply: unknown): boolean {
-  return reply === null || typeof reply === 'string';
-}

@@ -1,4 +1,4 @@
-import { accountKey } from './access-tokens.js';
+import { accountKey } from './account.js';
 import { keyHash } from './key-hash.js';
 import type { Login, ResumedLogin } from './login.js';
 import {

@@ -1,12 +1,11 @@
-import { accountKey } from './access-tokens.js';
-import type { Account } from './account.js';
+import { accountKey, type Account } from './account.js';
 import type { FactorBook } from './factor-book.js';
 import { addFactor, type AddingFactor, type FactorAddition } from './factor-changes.js';
 import type { Factors } from './factor-record.js';
-import { isTextOrNull, type ChallengeStore, type FactorStore } from './factor-store.js';
+import type { ChallengeStore, FactorStore } from './factor-store.js';
 import type { FactorJudgement } from './factor-verdict.js';
 import { keyHash } from './key-hash.js';
-import { ask, isBoolean, isNothing } from './store-call.js';
+import { ask, isBoolean, isNothing, isTextOrNull } from './store-call.js';
 import {
   authenticationOptions,
   ceremonyTimeoutMs,

@@ -50,6 +50,10 @@ export function isBoolean(value: unknown): value is boolean {
   return typeof value === 'boolean';
 }
 
+export function isTextOrNull(value: unknown): value is string | null {
+  return value === null || typeof value === 'string';
+}
+
 /** An own property of a reply; a polluted prototype answers for no store. */
 export function own(reply: unknown, name: string): unknown {
   if (typeof reply !== 'object' || reply === null || !Object.hasOwn(reply, name)) return undefined;

@@ -1,7 +1,8 @@
 import type { Account } from './account.js';
 import { StoreUnavailable } from './errors.js';
 import { parseRecord } from './record.js';
-import { isCount, own } from './store-call.js';
+import { isCount, isTextOrNull, own } from './store-call.js';
+import type { TokenCarrier } from './token-grant.js';
 import type { StoredToken } from './token-store.js';
 
 /** What may be known of a token. The token itself is shown once, in the answer to the login. */
@@ -15,49 +16,92 @@ export interface TokenFacts {
   readonly createdAt: number;
   /** Milliseconds since the epoch. */
   readonly expiresAt: number;
+  /** Milliseconds since the epoch, to the minute; null for a token that was never used. */
+  readonly lastUsedAt: number | null;
+  /** It ends when it is not used for so long; null where it does not. */
+  readonly idleSeconds: number | null;
+  /** Address that the login came from; empty where it is not known. */
+  readonly address: string;
+  readonly carry: TokenCarrier;
+  /** OAuth client that it was issued to; null where that was none. */
+  readonly client: string | null;
+  /** Id of the account that issued it to a robot; null for a token of a login. */
+  readonly issuer: string | null;
 }
 
 /** A live token: whose it is and which login it was issued by. */
 export interface VerifiedToken {
   readonly account: Account;
   readonly methods: readonly string[];
-  /** When the password was proven, in seconds since the epoch. */
+  /** When the password was proven, in seconds since the epoch; 0 where there was no login. */
   readonly authTime: number;
   readonly token: TokenFacts;
 }
 
 /** What the store keeps of a token beside its hash and its times. */
-export function writeTokenRecord(facts: {
+export interface TokenRecord {
   readonly account: string;
   readonly scope: string;
   readonly name: string;
   readonly methods: readonly string[];
   readonly authTime: number;
-}): string {
-  return JSON.stringify({ v: 1, ...facts });
+  readonly address: string;
+  readonly carry: TokenCarrier;
+  readonly idleSeconds: number | null;
+  readonly client: string | null;
+  readonly issuer: string | null;
+}
+
+export function writeTokenRecord(record: TokenRecord): string {
+  return JSON.stringify({ v: 1, ...record });
 }
 
 /** A record that is not exactly ours means that the store is not to be trusted now. */
-export function readTokenRecord({ key, createdAt, expiresAt, record }: StoredToken): VerifiedToken {
+export function readTokenRecord({ key, createdAt, expiresAt, usedAt, record }: StoredToken): VerifiedToken {
   const read = parseRecord(record);
-  const [id, scope, name, methods, authTime] = ['account', 'scope', 'name', 'methods', 'authTime'].map(
-    (field) => own(read, field),
-  );
-  if (
-    own(read, 'v') !== 1 ||
-    typeof id !== 'string' ||
-    typeof scope !== 'string' ||
-    typeof name !== 'string' ||
-    !Array.isArray(methods) ||
-    !isCount(authTime)
-  ) {
-    throw new StoreUnavailable('a token record that makes no sense');
-  }
-  const tokenId = Buffer.from(key, 'hex').toString('base64url');
+  if (!isTokenRecord(read)) throw new StoreUnavailable('a token record that makes no sense');
+  const { account, scope, name, methods, authTime, address, carry, idleSeconds, client, issuer } = read;
   return {
-    account: { id },
-    methods: methods as string[],
+    account: { id: account },
+    methods,
     authTime,
-    token: { id: tokenId, scope, name, createdAt, expiresAt },
+    token: {
+      id: idOfKey(key),
+      scope,
+      name,
+      createdAt,
+      expiresAt,
+      lastUsedAt: usedAt,
+      idleSeconds,
+      address,
+      carry,
+      client,
+      issuer,
+    },
   };
+}
+
+/** The hash that a token is stored under, in shorter letters. */
+function idOfKey(key: string): string {
+  return Buffer.from(key, 'hex').toString('base64url');
+}
+
+/** Null for what is no token's id. */
+export function keyOfId(id: string): string | null {
+  return /^[A-Za-z0-9_-]{43}$/.test(id) ? Buffer.from(id, 'base64url').toString('hex') : null;
+}
+
+const textFields = ['account', 'scope', 'name', 'address'] as const;
+
+function isTokenRecord(read: unknown): read is TokenRecord {
+  return (
+    own(read, 'v') === 1 &&
+    textFields.every((field) => typeof own(read, field) === 'string') &&
+    Array.isArray(own(read, 'methods')) &&
+    isCount(own(read, 'authTime')) &&
+    (own(read, 'carry') === 'bearer' || own(read, 'carry') === 'session') &&
+    (own(read, 'idleSeconds') === null || isCount(own(read, 'idleSeconds'))) &&
+    isTextOrNull(own(read, 'client')) &&
+    isTextOrNull(own(read, 'issuer'))
+  );
 }

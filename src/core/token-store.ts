@@ -16,6 +16,8 @@ export interface NewToken {
   /** Hash of the account's id. */
   readonly account: string;
   readonly lifetimeMs: number;
+  /** Ends it when it is not touched for so long; undefined where nothing but `lifetimeMs` does. */
+  readonly idleMs?: number | undefined;
   readonly maxPerAccount: number;
   /** Store time in microseconds at which the login began; undefined where nothing took it. */
   readonly startedAt: number | undefined;
@@ -26,8 +28,35 @@ export interface NewToken {
 export interface StoredToken {
   readonly key: string;
   readonly createdAt: number;
+  /** When it ends at the latest. */
   readonly expiresAt: number;
+  /** When it was last touched; null for never. */
+  readonly usedAt: number | null;
   readonly record: string;
+}
+
+/** A use of a token, to be noted. */
+export interface TokenUse {
+  readonly key: string;
+  readonly account: string;
+  readonly idleMs?: number | undefined;
+  /** As the store gave it. */
+  readonly expiresAt: number;
+}
+
+/** Hears of changes of tokens, so that what was read may be kept. */
+export interface TokenWatcher {
+  /** The token was written, touched or ended. */
+  changed(key: string): void;
+  /** Changes may have been missed: nothing that was read before is to be trusted. */
+  lost(): void;
+  /**
+   * Every change up to now was told.
+   *
+   * @param untilMs - Until when that may be relied on, in milliseconds of `performance.now()`.
+   * @param storeAheadMs - What the store's clock (milliseconds since the epoch) is ahead of `performance.now()`.
+   */
+  vouch(untilMs: number, storeAheadMs: number): void;
 }
 
 /**
@@ -47,6 +76,16 @@ export interface TokenStore {
   /** Ends all tokens of an account but `except`, and every login of it that is under way. Answers how many. */
   revokeTokens(account: string, except?: string): Promise<number>;
   listTokens(account: string): Promise<readonly StoredToken[]>;
+  /**
+   * Notes that a token is used now, and puts its end by `idleMs` off, never beyond `expiresAt`. Must not bring back a
+   * token that has ended. Answers whether it is live.
+   */
+  touchToken(use: TokenUse): Promise<boolean>;
+  /**
+   * Tells of every change of a token, by whichever process, so that what was read may be kept. Must tell `lost` before
+   * a change can go untold, and vouch for no longer than `maxStaleMs` at a time.
+   */
+  watchTokens?(watcher: TokenWatcher, maxStaleMs: number): void;
 }
 
 export const tokenStoreMethods = [
@@ -55,6 +94,7 @@ export const tokenStoreMethods = [
   'revokeToken',
   'revokeTokens',
   'listTokens',
+  'touchToken',
 ] as const satisfies readonly (keyof TokenStore)[];
 
 export function isStoredToken(reply: unknown): boolean {
@@ -62,6 +102,7 @@ export function isStoredToken(reply: unknown): boolean {
     typeof own(reply, 'key') === 'string' &&
     isCount(own(reply, 'createdAt')) &&
     isCount(own(reply, 'expiresAt')) &&
+    (own(reply, 'usedAt') === null || isCount(own(reply, 'usedAt'))) &&
     typeof own(reply, 'record') === 'string'
   );
 }

@@ -1,16 +1,15 @@
 import { randomUUID } from 'node:crypto';
-import { accountKey } from './access-tokens.js';
-import type { Account } from './account.js';
+import { accountKey, type Account } from './account.js';
 import { addFactor, type AddingFactor, type FactorAddition } from './factor-changes.js';
 import type { FactorBook } from './factor-book.js';
 import type { Factor, Factors, TotpFactor } from './factor-record.js';
-import { isTextOrNull, type ChallengeStore } from './factor-store.js';
+import type { ChallengeStore } from './factor-store.js';
 import type { FactorJudgement } from './factor-verdict.js';
 import { keyHash } from './key-hash.js';
 import type { KeyRing } from './key-ring.js';
 import { qrCode } from './qr-code.js';
 import { parseRecord } from './record.js';
-import { ask, isNothing, own } from './store-call.js';
+import { ask, isNothing, isTextOrNull, own } from './store-call.js';
 import { isTotpCode, matchTotpStep, newTotpSecret, totpStep, totpUri } from './totp.js';
 
 /** How long a shown secret waits for its first code, in milliseconds. */

@@ -1,14 +1,20 @@
-import { AccessTokens, tokenGrantRules, type TokenGrant } from '../core/access-tokens.js';
+import { AccessTokens } from '../core/access-tokens.js';
 import type { Account } from '../core/account.js';
 import { demandInstance } from '../core/instance.js';
 import { flag, readOptions, type Rule } from '../core/options.js';
-import { tell, type AuthContext, type AuthMiddleware } from '../http/auth-state.js';
-import { emitEvent } from '../http/events.js';
-import { loginOf } from '../http/login.js';
-import { refuseMisordered } from '../http/misordered.js';
-import { decided, refuse } from '../http/refuse.js';
+import { tokenGrantRules, type TokenGrant } from '../core/token-grant.js';
+import type { AuthContext, AuthMiddleware } from '../http/auth-state.js';
+import { answerToken, issueOn, provenLogin } from '../http/issue.js';
 
-type PerLogin<T> = T | ((account: Account, ctx: AuthContext) => T);
+/** What is known of a login when its token is decided on. */
+export interface LoginFacts {
+  /** RFC 8176 values, such as `['pwd', 'otp']`. */
+  readonly methods: readonly string[];
+  /** The scope that was decided on; empty while it is not. */
+  readonly scope: string;
+}
+
+type PerLogin<T> = T | ((account: Account, ctx: AuthContext, login: LoginFacts) => T);
 
 export interface IssueTokenOptions {
   /**
@@ -29,6 +35,13 @@ export interface IssueTokenOptions {
    * @default the lifetime of `tokens`
    */
   readonly lifetimeSeconds?: PerLogin<number>;
+  /**
+   * Ends the token when it is not used for so long, in seconds, 60 to 604,800, or a function that decides for this
+   * login. A use is noted within a minute, so the end comes up to a minute later.
+   *
+   * @default it does not end by that
+   */
+  readonly idleSeconds?: PerLogin<number>;
   /**
    * Issue tokens for logins whose attempts `lockout` did not count. For apps that limit guessing elsewhere.
    *
@@ -54,55 +67,32 @@ export function issueToken(tokens: AccessTokens, options: IssueTokenOptions = {}
     scope,
     name,
     lifetimeSeconds,
+    idleSeconds,
     dangerouslyWithoutLockout = false,
     dangerouslyWithoutSecondFactor = false,
   } = readOptions<IssueTokenOptions>('issueToken', options, {
     scope: perLogin(tokenGrantRules.scope),
     name: perLogin(tokenGrantRules.name),
     lifetimeSeconds: perLogin(tokenGrantRules.lifetimeSeconds),
+    idleSeconds: perLogin(tokenGrantRules.idleSeconds),
     dangerouslyWithoutLockout: flag,
     dangerouslyWithoutSecondFactor: flag,
   });
+  const demands = { lockout: !dangerouslyWithoutLockout, secondFactor: !dangerouslyWithoutSecondFactor };
 
   return async function issueToken(ctx) {
-    const login = loginOf(ctx);
-    const { account } = login;
-    // A pending login has a factor outstanding, whatever the option says.
-    const needsNoFactor = dangerouslyWithoutSecondFactor && login.resumed === undefined;
-    if (needsNoFactor && account !== undefined && !login.factorPassed) login.passFactor();
-    const isProven = account !== undefined && login.factorPassed;
-    if (!isProven || !(login.lockoutPassed || dangerouslyWithoutLockout))
-      return refuseMisordered(ctx, 'issueToken');
-
+    const login = provenLogin(ctx, 'issueToken', demands);
+    if (login?.account === undefined) return;
+    const decide = perLoginOf(login.account, ctx, login.methods);
+    const granted = scope === undefined ? '' : decide(scope, '');
     const grant: TokenGrant = {
-      ...(scope !== undefined && { scope: valueOf(scope, account, ctx) }),
-      ...(name !== undefined && { name: valueOf(name, account, ctx) }),
-      ...(lifetimeSeconds !== undefined && { lifetimeSeconds: valueOf(lifetimeSeconds, account, ctx) }),
+      scope: granted,
+      ...(name !== undefined && { name: decide(name, granted) }),
+      ...(lifetimeSeconds !== undefined && { lifetimeSeconds: decide(lifetimeSeconds, granted) }),
+      ...(idleSeconds !== undefined && { idleSeconds: decide(idleSeconds, granted) }),
     };
-    const issued = await decided(
-      ctx,
-      login.returned.then(() => tokens.issue(login, grant)),
-    );
-    if (issued === undefined) return;
-    if (issued === null) {
-      return refuse(ctx, login.resumed === undefined ? 'invalid_credentials' : 'pending_login_invalid');
-    }
-    const { secret, facts } = issued;
-    const { token, methods, authTime } = facts;
-    tell(ctx, { account, methods, authTime, token });
-    ctx.set('Cache-Control', 'no-store');
-    ctx.status = 200;
-    ctx.body = {
-      access_token: secret,
-      token_type: 'Bearer',
-      expires_in: Math.round((token.expiresAt - token.createdAt) / 1000),
-      scope: token.scope,
-      id: token.id,
-      created_at: new Date(token.createdAt).toISOString(),
-      expires_at: new Date(token.expiresAt).toISOString(),
-    };
-    emitEvent(ctx, { name: 'token.issued', account: account.id, token: token.id, scope: token.scope });
-    emitEvent(ctx, { name: 'login.succeeded', account: account.id, methods, token: token.id });
+    const issued = await issueOn(ctx, tokens, login, grant);
+    if (issued !== undefined) answerToken(ctx, issued);
   };
 }
 
@@ -113,6 +103,8 @@ function perLogin(rule: Rule): Rule {
   };
 }
 
-function valueOf<T extends string | number>(option: PerLogin<T>, account: Account, ctx: AuthContext): T {
-  return typeof option === 'function' ? option(account, ctx) : option;
+/** Decides what an option says for this login. */
+function perLoginOf(account: Account, ctx: AuthContext, methods: readonly string[]) {
+  return <T extends string | number>(option: PerLogin<T>, scope: string): T =>
+    typeof option === 'function' ? option(account, ctx, { methods, scope }) : option;
 }

@@ -5,6 +5,8 @@ import type { MemoryClock } from './memory-clock.js';
 
 interface Kept extends StoredToken {
   readonly account: string;
+  /** When it ends unless it is touched before. */
+  readonly endsAt: number;
 }
 
 export function memoryTokens(clock: MemoryClock, maxEntries: number, cutoffs: Cutoffs): TokenStore {
@@ -25,16 +27,18 @@ export function memoryTokens(clock: MemoryClock, maxEntries: number, cutoffs: Cu
   }
 
   return {
-    async issueToken({ key, account, lifetimeMs, maxPerAccount, startedAt, record }) {
+    async issueToken({ key, account, lifetimeMs, idleMs, maxPerAccount, startedAt, record }) {
       if (startedAt !== undefined && cutoffs.isCutOff(account, startedAt)) return null;
       // Only at the limit is the account's list walked.
       if ((byAccount.get(account)?.size ?? 0) >= maxPerAccount) {
-        const kept = live(account).toSorted((a, b) => a.expiresAt - b.expiresAt);
+        const kept = live(account).toSorted((a, b) => a.endsAt - b.endsAt);
         for (const one of kept.slice(0, Math.max(0, kept.length - maxPerAccount + 1))) tokens.delete(one.key);
       }
       const createdAt = clock.ms();
-      const token = { key, createdAt, expiresAt: createdAt + lifetimeMs, record, account };
-      tokens.set(key, token, lifetimeMs);
+      const expiresAt = createdAt + lifetimeMs;
+      const leftMs = Math.min(lifetimeMs, idleMs ?? lifetimeMs);
+      const token = { key, createdAt, expiresAt, usedAt: null, record, account, endsAt: createdAt + leftMs };
+      tokens.set(key, token, leftMs);
       byAccount.set(account, (byAccount.get(account) ?? new Set()).add(key));
       return token;
     },
@@ -52,6 +56,14 @@ export function memoryTokens(clock: MemoryClock, maxEntries: number, cutoffs: Cu
     },
     async listTokens(account) {
       return live(account);
+    },
+    async touchToken({ key, idleMs }) {
+      const token = tokens.get(key);
+      if (token === undefined) return false;
+      const usedAt = clock.ms();
+      const endsAt = Math.min(token.expiresAt, idleMs === undefined ? token.endsAt : usedAt + idleMs);
+      tokens.set(key, { ...token, usedAt, endsAt }, endsAt - usedAt);
+      return true;
     },
   };
 }

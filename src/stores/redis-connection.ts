@@ -119,6 +119,12 @@ export class RedisConnection {
     setImmediate(() => stream.uncork());
   }
 
+  /** One more connection to the same server, for what this one cannot be used for meanwhile. */
+  duplicate(options: object): unknown {
+    const duplicate = this.#client.duplicate.bind(this.#client) as (...args: unknown[]) => unknown;
+    return duplicate({ ...safeOptions, ...options });
+  }
+
   onReady(listener: () => void): void {
     this.#client.on('ready', listener);
   }

@@ -1,12 +1,13 @@
-import { longestTokenSeconds } from '../core/access-tokens.js';
 import { isCount, nonsense } from '../core/store-call.js';
+import { longestTokenSeconds } from '../core/token-grant.js';
 import { cutoffMs, type StoredToken, type TokenStore } from '../core/token-store.js';
 import { isOne, Script, type RedisConnection } from './redis-connection.js';
 import { cutoffLua } from './redis-cutoff.js';
 import { redisReads } from './redis-reads.js';
 
-// A token is one string, "<created> <expires> <record>", that Redis itself ends. The account's index is a sorted
-// set of token hashes by their end, and its cut-off the time of the last revocation of all: both in one slot.
+// A token is one string, "<created> <expires> <used> <record>", that Redis itself ends; used is 0 for never. The
+// account's index is a sorted set of token hashes by their end, and its cut-off the time of the last revocation of
+// all: both in one slot. An end in the index is never earlier than the token's own.
 const clock = `
 local T = redis.call('TIME')
 local us = T[1] * 1000000 + T[2]
@@ -20,11 +21,11 @@ redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', string.format('%.0f', created))
 local over = redis.call('ZCARD', KEYS[1]) - ARGV[5]
 local gone = over < 0 and {} or redis.call('ZRANGE', KEYS[1], 0, over)
 if over >= 0 then redis.call('ZREMRANGEBYRANK', KEYS[1], 0, over) end
-redis.call('ZADD', KEYS[1], string.format('%.0f', expires), ARGV[1])
+redis.call('ZADD', KEYS[1], string.format('%.0f', created + ARGV[6]), ARGV[1])
 redis.call('PEXPIRE', KEYS[1], ${longestTokenSeconds * 1000})
 `;
 const write = (key: string): string => `
-redis.call('SET', ${key}, string.format('%.0f %.0f ', created, expires) .. ARGV[4], 'PX', ARGV[2])
+redis.call('SET', ${key}, string.format('%.0f %.0f 0 ', created, expires) .. ARGV[4], 'PX', ARGV[6])
 `;
 const answer = 'return {created, expires, gone}';
 
@@ -38,10 +39,36 @@ redis.call('SET', KEYS[2], string.format('%.0f', T[1] * 1000000 + T[2]), 'PX', $
 return redis.call('ZRANGE', KEYS[1], 0, -1)
 `);
 
+// A touch moves the end by idleness, KEYS[2] in the index first, and never that of a token that has gone.
+const touch = new Script(`
+local value = redis.call('GET', KEYS[1])
+if not value then return 0 end
+local T = redis.call('TIME')
+local now = math.floor((T[1] * 1000000 + T[2]) / 1000)
+local times, expires, rest = string.match(value, '^(%d+ (%d+) )%d+( .*)$')
+if not times then return redis.error_reply('ERR') end
+local life = {'KEEPTTL'}
+if ARGV[1] ~= '' then
+  local left = math.min(expires - now, ARGV[1])
+  if left <= 0 then return 0 end
+  life = {'PX', string.format('%.0f', left)}
+end
+redis.call('SET', KEYS[1], times .. string.format('%.0f', now) .. rest, unpack(life))
+return 1
+`);
+
+const extend = new Script(`
+local T = redis.call('TIME')
+local ends = math.min(math.floor((T[1] * 1000000 + T[2]) / 1000) + ARGV[2], ARGV[3])
+redis.call('ZADD', KEYS[1], 'XX', 'GT', string.format('%.0f', ends), ARGV[1])
+return 1
+`);
+
 /** Keys in one UNLINK: enough to be quick, few enough not to hold up other commands. */
 const unlinkBatch = 500;
 
-export function redisTokens(connection: RedisConnection): TokenStore {
+/** @param changed - Told of each token that ended, before the caller is: this process need not wait to hear of it. */
+export function redisTokens(connection: RedisConnection, changed: (key: string) => void): TokenStore {
   const read = redisReads(connection);
   const tokenKey = (key: string): string => connection.key('token', key);
   const placesOf = (account: string): [index: string, cutoff: string] => [
@@ -57,15 +84,17 @@ export function redisTokens(connection: RedisConnection): TokenStore {
     const counts = await Promise.all(
       batches.map((batch) => connection.send('UNLINK', ...batch.map(tokenKey))),
     );
+    for (const key of keys) changed(key);
     // Anything but a count may mean that a token lives on.
     if (!counts.every(isCount)) throw nonsense();
     return counts.reduce((sum, count) => sum + count, 0);
   }
 
   return {
-    async issueToken({ key, account, lifetimeMs, maxPerAccount, startedAt, record }) {
+    async issueToken({ key, account, lifetimeMs, idleMs, maxPerAccount, startedAt, record }) {
       const places = placesOf(account);
-      const args = [key, lifetimeMs, startedAt ?? '', record, maxPerAccount];
+      const leftMs = Math.min(lifetimeMs, idleMs ?? lifetimeMs);
+      const args = [key, lifetimeMs, startedAt ?? '', record, maxPerAccount, leftMs];
       let written: Issued | null;
       let registered: Issued | null;
       if (connection.isCluster) {
@@ -80,7 +109,7 @@ export function redisTokens(connection: RedisConnection): TokenStore {
       }
       if (written === null || registered === null) return null;
       await unlink(registered.gone);
-      return { key, createdAt: written.createdAt, expiresAt: written.expiresAt, record };
+      return { key, createdAt: written.createdAt, expiresAt: written.expiresAt, usedAt: null, record };
     },
 
     async readToken(key) {
@@ -106,6 +135,15 @@ export function redisTokens(connection: RedisConnection): TokenStore {
       const keys = keysOf(await connection.send('ZRANGE', placesOf(account)[0], 0, -1));
       const values = await Promise.all(keys.map(async (key) => ({ key, value: await read(tokenKey(key)) })));
       return values.flatMap(({ key, value }) => (value === null ? [] : [parseToken(key, value)]));
+    },
+
+    async touchToken({ key, account, idleMs, expiresAt }) {
+      const [index] = placesOf(account);
+      // Two slots: the index first, so that it lists the token as long as it lives.
+      if (idleMs !== undefined) isOne(await connection.run(extend, [index], [key, idleMs, expiresAt]));
+      const isLive = isOne(await connection.run(touch, [tokenKey(key)], [idleMs ?? '']));
+      if (!isLive) await connection.send('ZREM', index, key);
+      return isLive;
     },
   };
 }
@@ -133,10 +171,11 @@ function keysOf(reply: unknown): string[] {
 function parseToken(key: string, text: string): StoredToken {
   const first = text.indexOf(' ');
   const second = text.indexOf(' ', first + 1);
+  const third = text.indexOf(' ', second + 1);
   const createdAt = Number(text.slice(0, first));
   const expiresAt = Number(text.slice(first + 1, second));
-  if (first < 1 || second < 0 || !isCount(createdAt) || !isCount(expiresAt)) {
-    throw nonsense();
-  }
-  return { key, createdAt, expiresAt, record: text.slice(second + 1) };
+  const usedAt = Number(text.slice(second + 1, third));
+  const isOurs = first > 0 && second > first + 1 && third > second + 1;
+  if (!isOurs || !isCount(createdAt) || !isCount(expiresAt) || !isCount(usedAt)) throw nonsense();
+  return { key, createdAt, expiresAt, usedAt: usedAt === 0 ? null : usedAt, record: text.slice(third + 1) };
 }

@@ -1,10 +1,12 @@
 import { describe, oneOf, readOptions } from '../core/options.js';
+import type { TokenWatcher } from '../core/token-store.js';
 import type { Store } from './memory.js';
 import { redisAttempts } from './redis-attempts.js';
 import { RedisConnection, type RedisClient } from './redis-connection.js';
 import { EvictionWatch } from './redis-eviction.js';
 import { redisChallenges, redisFactors } from './redis-factors.js';
 import { redisPending } from './redis-pending.js';
+import { RedisTokenWatch } from './redis-token-watch.js';
 import { redisTokens } from './redis-tokens.js';
 
 export type { RedisClient };
@@ -56,14 +58,26 @@ export function redisStore(redis: RedisClient, options: RedisStoreOptions = {}):
     },
   );
   const connection = new RedisConnection(redis, prefix);
+  const watches: RedisTokenWatch[] = [];
   const eviction = new EvictionWatch(connection, whenEvicting === 'refuse');
   return {
     ...redisAttempts(connection, eviction),
-    ...redisTokens(connection),
+    ...redisTokens(connection, (key) => {
+      for (const { watcher } of watches) watcher.changed(key);
+    }),
     ...redisPending(connection),
     ...redisFactors(connection),
     ...redisChallenges(connection),
     weaknesses: () => eviction.weaknesses,
-    close: () => connection.close(),
+    // On a Cluster each master would have to be watched: there every request asks.
+    ...(!connection.isCluster && {
+      watchTokens: (watcher: TokenWatcher, maxStaleMs: number) => {
+        watches.push(new RedisTokenWatch(connection, watcher, maxStaleMs));
+      },
+    }),
+    close: () => {
+      for (const watch of watches) watch.close();
+      connection.close();
+    },
   };
 }

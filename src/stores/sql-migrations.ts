@@ -56,6 +56,8 @@ async function createTables(db: SqlDatabase, prefix: string): Promise<void> {
   await ending('tokens', 'id')
     .addColumn('account', hash, needed)
     .addColumn('created', 'bigint', needed)
+    .addColumn('expires', 'bigint', needed)
+    .addColumn('used', 'bigint', needed)
     .addColumn('record', 'text', needed)
     .execute();
   await ending('cutoffs', 'account').addColumn('time', 'bigint', needed).execute();

@@ -21,6 +21,10 @@ export interface SqlTables {
     readonly id: string;
     readonly account: string;
     readonly created: Column<number>;
+    /** When it ends at the latest; `ends` may be earlier, and moves with each touch. */
+    readonly expires: Column<number>;
+    /** When it was last touched; 0 for never. */
+    readonly used: Column<number>;
     readonly record: Column<string>;
   };
   /** `time`: microseconds; no login of the account that began until then may succeed. */

@@ -1,15 +1,21 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { ExpressionBuilder } from 'kysely';
 import type { StoredToken, TokenStore } from '../core/token-store.js';
 import type { SqlConnection } from './sql-connection.js';
 import type { SqlCutoffs } from './sql-cutoffs.js';
-import { readRecord, wholeOf, writeRecord } from './sql-tables.js';
+import { readRecord, wholeOf, writeRecord, type SqlTables } from './sql-tables.js';
 
 interface Row {
   readonly id: string;
   readonly created: unknown;
-  readonly ends: unknown;
+  readonly expires: unknown;
+  readonly used: unknown;
   readonly record: unknown;
 }
+
+const columns = ['id', 'created', 'expires', 'used', 'record'] as const;
+
+const latest = (eb: ExpressionBuilder<SqlTables, 'tokens'>) => eb.ref('expires').$castTo<number>();
 
 /** Of one account never more than these at once. */
 const mostRemoved = 500;
@@ -38,15 +44,17 @@ export function sqlTokens(connection: SqlConnection, cutoffs: SqlCutoffs): Token
   }
 
   return {
-    async issueToken({ key, account, lifetimeMs, maxPerAccount, startedAt, record }) {
+    async issueToken({ key, account, lifetimeMs, idleMs, maxPerAccount, startedAt, record }) {
       const time = await connection.read((db) => connection.readTime(db));
       const createdAt = Math.floor(time / 1000);
-      const token = { key, createdAt, expiresAt: createdAt + lifetimeMs, record };
+      const token = { key, createdAt, expiresAt: createdAt + lifetimeMs, usedAt: null, record };
       const row = {
         id: key,
         account,
         created: createdAt,
-        ends: token.expiresAt,
+        expires: token.expiresAt,
+        ends: createdAt + Math.min(lifetimeMs, idleMs ?? lifetimeMs),
+        used: 0,
         record: writeRecord(record),
       };
       await connection.write((db) => db.insertInto(names.tokens).values(row).execute());
@@ -65,7 +73,7 @@ export function sqlTokens(connection: SqlConnection, cutoffs: SqlCutoffs): Token
       const row = await connection.read((db) =>
         db
           .selectFrom(names.tokens)
-          .select((eb) => ['id', 'created', 'ends', 'record', eb.parens(connection.clockMs).as('now')])
+          .select((eb) => [...columns, 'ends', eb.parens(connection.clockMs).as('now')])
           .where('id', '=', key)
           .executeTakeFirst(),
       );
@@ -105,7 +113,7 @@ export function sqlTokens(connection: SqlConnection, cutoffs: SqlCutoffs): Token
       const rows = await connection.read((db) =>
         db
           .selectFrom(names.tokens)
-          .select(['id', 'created', 'ends', 'record'])
+          .select(columns)
           .where('account', '=', account)
           .where('ends', '>', connection.clockMs)
           .orderBy('ends')
@@ -113,14 +121,38 @@ export function sqlTokens(connection: SqlConnection, cutoffs: SqlCutoffs): Token
       );
       return rows.map(tokenOf);
     },
+
+    async touchToken({ key, idleMs }) {
+      const { numUpdatedRows } = await connection.write((db) =>
+        db
+          .updateTable(names.tokens)
+          .set((eb) => ({
+            used: connection.clockMs,
+            ...(idleMs !== undefined && {
+              ends: eb
+                .case()
+                .when(eb(connection.clockMs, '+', idleMs), '<', latest(eb))
+                .then(eb(connection.clockMs, '+', idleMs))
+                .else(latest(eb))
+                .end(),
+            }),
+          }))
+          .where('id', '=', key)
+          .where('ends', '>', connection.clockMs)
+          .executeTakeFirstOrThrow(),
+      );
+      return numUpdatedRows > 0n;
+    },
   };
 }
 
-function tokenOf({ id, created, ends, record }: Row): StoredToken {
+function tokenOf({ id, created, expires, used, record }: Row): StoredToken {
+  const usedAt = wholeOf(used);
   return {
     key: id,
     createdAt: wholeOf(created),
-    expiresAt: wholeOf(ends),
+    expiresAt: wholeOf(expires),
+    usedAt: usedAt === 0 ? null : usedAt,
     record: readRecord(record),
   };
 }

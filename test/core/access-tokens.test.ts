@@ -1,11 +1,13 @@
 import { inspect } from 'node:util';
 import { afterEach, describe, expect, it } from '@jest/globals';
-import { AccessTokens, accessTokenPattern, type AccessTokensOptions } from '../../src/core/access-tokens.js';
+import { AccessTokens, accessTokenPattern } from '../../src/core/access-tokens.js';
 import { StoreUnavailable } from '../../src/core/errors.js';
 import { Login } from '../../src/core/login.js';
+import type { AccessTokensOptions } from '../../src/core/token-options.js';
 import type { TokenStore } from '../../src/core/token-store.js';
 import { memoryStore } from '../../src/stores/memory.js';
 import { fakeClock } from '../rig/fake-clock.js';
+import { tokenFacts } from '../rig/token-facts.js';
 
 const week = 604_800;
 const alice = { id: 'alice' };
@@ -19,7 +21,7 @@ function rig(options: Partial<AccessTokensOptions> = {}, overrides: Partial<Toke
       name,
       (...args: never[]) => {
         calls.push(name);
-        return (method as (...args: never[]) => unknown)(...args);
+        return method(...args) as unknown;
       },
     ]),
   ) as unknown as TokenStore;
@@ -46,13 +48,13 @@ describe('a token', () => {
       account: alice,
       methods: ['pwd'],
       authTime: clock.now() / 1000,
-      token: {
-        id: expect.stringMatching(/^[A-Za-z0-9_-]{43}$/),
+      token: tokenFacts({
+        id: expect.stringMatching(/^[A-Za-z0-9_-]{43}$/) as unknown as string,
         scope: 'read write',
         name: 'laptop',
         createdAt: clock.now(),
         expiresAt: clock.now() + week * 1000,
-      },
+      }),
     });
     expect(await tokens.check(secret)).toEqual(facts);
     expect(secret).not.toContain(facts.token.id);
@@ -384,7 +386,7 @@ describe('AccessTokens rejects', () => {
     [{ store: { ...memoryStore(), revokeTokens: 1 } }, /^AccessTokens: option store/],
     [
       { store: memoryStore(), ttl: 1 },
-      /^AccessTokens: unknown option "ttl"; it takes store, lifetimeSeconds, maxPerAccount, now$/,
+      /^AccessTokens: unknown option "ttl"; it takes store, lifetimeSeconds, maxPerAccount, cache, now$/,
     ],
     [{ store: memoryStore(), now: 0 }, /^AccessTokens: option now must be a function, not 0$/],
   ])('bad options %#', (options, message) => {

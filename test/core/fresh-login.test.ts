@@ -6,6 +6,7 @@ import {
   readFreshLoginRule,
 } from '../../src/core/fresh-login.js';
 import type { VerifiedToken } from '../../src/core/token-record.js';
+import { tokenFacts } from '../rig/token-facts.js';
 
 const now = Date.UTC(2030, 0, 1);
 
@@ -16,7 +17,7 @@ function tokenOf({
   age?: number;
   methods?: readonly string[];
 }): VerifiedToken {
-  const token = { id: 'x', scope: '', name: '', createdAt: now, expiresAt: now + 1000 };
+  const token = tokenFacts({ createdAt: now, expiresAt: now + 1000 });
   return { account: { id: 'alice' }, methods, authTime: now / 1000 - age, token };
 }
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { accountKey } from '../../src/core/access-tokens.js';
+import { accountKey } from '../../src/core/account.js';
 import { Busy, StoreUnavailable } from '../../src/core/errors.js';
 import type { FactorAddition } from '../../src/core/factor-changes.js';
 import type { FactorStore } from '../../src/core/factor-store.js';

@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { accountKey } from '../../src/core/access-tokens.js';
+import { accountKey } from '../../src/core/account.js';
 import { Busy, StoreUnavailable } from '../../src/core/errors.js';
 import { keyHash } from '../../src/core/key-hash.js';
 import type { SecondFactorsOptions } from '../../src/core/second-factor-options.js';

@@ -2,7 +2,8 @@ import { bodyParser } from '@koa/bodyparser';
 import { describe, expect, it, jest } from '@jest/globals';
 import Koa from 'koa';
 import request from 'supertest';
-import { AccessTokens, type AccessTokensOptions } from '../../src/core/access-tokens.js';
+import { AccessTokens } from '../../src/core/access-tokens.js';
+import type { AccessTokensOptions } from '../../src/core/token-options.js';
 import { StoreUnavailable } from '../../src/core/errors.js';
 import type { TokenStore } from '../../src/core/token-store.js';
 import type { AuthContext, AuthMiddleware } from '../../src/http/auth-state.js';
@@ -11,6 +12,7 @@ import { loginOf, passwordVerified } from '../../src/http/login.js';
 import { issueToken, type IssueTokenOptions } from '../../src/middleware/issue-token.js';
 import { memoryStore } from '../../src/stores/memory.js';
 import { fakeClock } from '../rig/fake-clock.js';
+import { tokenFacts } from '../rig/token-facts.js';
 
 const week = 604_800;
 const alice = { id: 'alice', role: 'owner' };
@@ -344,7 +346,13 @@ describe('issueToken tells', () => {
       account: alice,
       methods: ['pwd', 'otp'],
       authTime: expect.any(Number),
-      token: { id, scope: '', name: 'cli', createdAt: now, expiresAt: now + week * 1000 },
+      token: tokenFacts({
+        id,
+        name: 'cli',
+        createdAt: now,
+        expiresAt: now + week * 1000,
+        address: '127.0.0.1',
+      }),
     });
     expect(Math.abs((rig.state.auth as { authTime: number }).authTime - Date.now() / 1000)).toBeLessThan(5);
     expect(JSON.stringify(rig.state)).not.toContain(access_token);
@@ -369,7 +377,7 @@ describe('issueToken rejects bad options', () => {
     [
       tokens,
       { ttl: 60 },
-      'issueToken: unknown option "ttl"; it takes scope, name, lifetimeSeconds, dangerouslyWithoutLockout, dangerouslyWithoutSecondFactor',
+      'issueToken: unknown option "ttl"; it takes scope, name, lifetimeSeconds, idleSeconds, dangerouslyWithoutLockout, dangerouslyWithoutSecondFactor',
     ],
     [
       tokens,

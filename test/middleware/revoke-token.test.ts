@@ -9,6 +9,7 @@ import type { AuthEvent } from '../../src/http/events.js';
 import { requireToken } from '../../src/middleware/require-token.js';
 import { revokeToken, type RevokeTokenOptions } from '../../src/middleware/revoke-token.js';
 import { memoryStore } from '../../src/stores/memory.js';
+import { tokenFacts } from '../rig/token-facts.js';
 
 const told = { time: expect.any(Number), ip: expect.any(String) };
 
@@ -101,8 +102,7 @@ describe('revokeToken refuses', () => {
     [
       'ctx.state.auth is forged',
       (ctx, next) => {
-        const token = { id: 'A'.repeat(43), scope: '', name: '', createdAt: 1, expiresAt: 2 };
-        ctx.state.auth = { account: { id: 'alice' }, token };
+        ctx.state.auth = { account: { id: 'alice' }, token: tokenFacts() };
         return next();
       },
     ],

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { accountKey } from '../../src/core/access-tokens.js';
+import { accountKey } from '../../src/core/account.js';
 import type { Account } from '../../src/core/account.js';
 import type { AddedFactor, FactorAddition } from '../../src/core/factor-changes.js';
 import type { FactorVerdict, OfferedFactor } from '../../src/core/factor-verdict.js';

@@ -145,14 +145,20 @@ describe('the server', () => {
   it('ends with the process that started it, even by SIGKILL', async () => {
     const directory = mkdtempSync(join(tmpdir(), 'portcullis-rig-'));
     try {
-      const { code } = transformFileSync('test/rig/redis-server.ts', {
-        jsc: { parser: { syntax: 'typescript' }, target: 'es2023' },
-        module: { type: 'es6' },
-      });
-      const script = join(directory, 'start.mjs');
+      writeFileSync(join(directory, 'package.json'), '{"type":"module"}');
+      for (const name of ['redis-server', 'server-process']) {
+        const { code } = transformFileSync(`test/rig/${name}.ts`, {
+          jsc: { parser: { syntax: 'typescript' }, target: 'es2023' },
+          module: { type: 'es6' },
+        });
+        writeFileSync(join(directory, `${name}.js`), code);
+      }
+      const script = join(directory, 'start.js');
       writeFileSync(
         script,
-        `${code}\nconsole.log((await startRedis()).pid);\nawait new Promise((r) => setTimeout(r, 60_000));`,
+        `import { startRedis } from './redis-server.js';
+        console.log((await startRedis()).pid);
+        await new Promise((r) => setTimeout(r, 60_000));`,
       );
       const parent = spawn(process.execPath, [script], {
         stdio: ['ignore', 'pipe', 'inherit'],

@@ -266,12 +266,22 @@ export function describeStore(name: string, makeStore: () => Promise<StoreUnderT
 
     describe('keeps tokens so that', () => {
       const day = 86_400_000;
-      const issue = (account: string, { key = hash(), startedAt = undefined as number | undefined } = {}) =>
+      const issue = (
+        account: string,
+        {
+          key = hash(),
+          startedAt = undefined as number | undefined,
+          lifetimeMs = day,
+          idleMs = undefined as number | undefined,
+          maxPerAccount = 2000,
+        } = {},
+      ) =>
         store.issueToken({
           key,
           account,
-          lifetimeMs: day,
-          maxPerAccount: 2000,
+          lifetimeMs,
+          idleMs,
+          maxPerAccount,
           startedAt,
           record: `{"é":"${key}"}`,
         });
@@ -293,14 +303,7 @@ export function describeStore(name: string, makeStore: () => Promise<StoreUnderT
         const keys = Array.from({ length: 5 }, hash);
         for (const [index, key] of keys.entries()) {
           const lifetimeMs = day + (index === 0 ? 1000 : index) * 1000;
-          await store.issueToken({
-            key,
-            account,
-            lifetimeMs,
-            maxPerAccount: 3,
-            startedAt: undefined,
-            record: '{}',
-          });
+          await issue(account, { key, lifetimeMs, maxPerAccount: 3 });
         }
         const live = (await store.listTokens(account)).map(({ key }) => key);
         expect(new Set(live)).toEqual(new Set([keys[0], keys[3], keys[4]]));
@@ -318,6 +321,65 @@ export function describeStore(name: string, makeStore: () => Promise<StoreUnderT
         expect(await store.listTokens(account)).toHaveLength(1);
         expect(await store.revokeToken(key)).toBe(false);
         expect(await store.revokeTokens(account)).toBe(1);
+      });
+
+      it('one that is touched says when it was last used, and ends when it would have ended', async () => {
+        const account = hash();
+        const key = hash();
+        const issued = await issue(account, { key });
+        expect(issued?.usedAt).toBeNull();
+        expect((await store.readToken(key))?.usedAt).toBeNull();
+        await pass(5);
+        expect(await store.touchToken({ key, account, expiresAt: issued?.expiresAt ?? 0 })).toBe(true);
+        const touched = await store.readToken(key);
+        expect(touched).toEqual({ ...touched, ...issued, usedAt: expect.any(Number) });
+        expect(touched?.usedAt).toBeGreaterThan(issued?.createdAt ?? Infinity);
+        expect((await store.listTokens(account)).map(({ usedAt }) => usedAt)).toEqual([touched?.usedAt]);
+      });
+
+      it('one that ends when it is idle lives as long as it is touched, and not beyond its end', async () => {
+        const account = hash();
+        const [idle, used, short] = [hash(), hash(), hash()];
+        const idleMs = 2000;
+        const ends = new Map<string, number>();
+        for (const [key, lifetimeMs] of [
+          [short, 2600],
+          [idle, day],
+          [used, day],
+        ] as const) {
+          ends.set(key, (await issue(account, { key, lifetimeMs, idleMs }))?.expiresAt ?? 0);
+        }
+        const touch = (key: string): Promise<boolean> =>
+          store.touchToken({ key, account, idleMs, expiresAt: ends.get(key) ?? Date.now() + day });
+        await pass(1300);
+        expect(await touch(used)).toBe(true);
+        expect(await touch(short)).toBe(true);
+        await pass(1300);
+        expect(await store.readToken(used)).not.toBeNull();
+        expect(await store.readToken(idle)).toBeNull();
+        expect(await store.readToken(short)).toBeNull();
+        expect((await store.listTokens(account)).map(({ key }) => key)).toEqual([used]);
+        // What has ended is not brought back, nor is what never was.
+        expect(await touch(idle)).toBe(false);
+        expect(await touch(hash())).toBe(false);
+        expect(await store.readToken(idle)).toBeNull();
+        // A place is free for each that ended, and the one in use keeps its own.
+        for (let more = 0; more < 2; more += 1) await issue(account, { maxPerAccount: 3 });
+        expect(await store.readToken(used)).not.toBeNull();
+        expect(await store.listTokens(account)).toHaveLength(3);
+        expect(await store.revokeTokens(account)).toBe(3);
+        expect(await store.readToken(used)).toBeNull();
+      });
+
+      it('a touch in parallel with a revocation brings none back', async () => {
+        const account = hash();
+        const keys = Array.from({ length: 40 }, hash);
+        await Promise.all(keys.map((key) => issue(account, { key, idleMs: day })));
+        const touches = (): Promise<unknown>[] =>
+          keys.map((key) => store.touchToken({ key, account, idleMs: day, expiresAt: Date.now() + day }));
+        await Promise.all([...touches(), store.revokeTokens(account), ...touches()]);
+        expect(await Promise.all(keys.map((key) => store.readToken(key)))).toEqual(Array(40).fill(null));
+        expect(await store.listTokens(account)).toEqual([]);
       });
 
       it('revoking ends one, and is true for exactly one of 100 callers (TOK-18)', async () => {

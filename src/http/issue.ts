@@ -1,0 +1,70 @@
+import type { AccessTokens, IssuedToken } from '../core/access-tokens.js';
+import type { Login } from '../core/login.js';
+import type { TokenGrant } from '../core/token-grant.js';
+import { tell, type AuthContext } from './auth-state.js';
+import { clientAddress } from './client-address.js';
+import { emitEvent } from './events.js';
+import { loginOf } from './login.js';
+import { refuseMisordered, type Misordered } from './misordered.js';
+import { decided, refuse } from './refuse.js';
+
+/** Which steps of a login the app does elsewhere, or not at all. */
+export interface LoginDemands {
+  readonly lockout: boolean;
+  readonly secondFactor: boolean;
+}
+
+/** The login of this request where all its steps were passed; undefined when the request has been refused. */
+export function provenLogin(
+  ctx: AuthContext,
+  middleware: Misordered,
+  demands: LoginDemands = { lockout: true, secondFactor: true },
+): Login | undefined {
+  const login = loginOf(ctx);
+  // A pending login has a factor outstanding, whatever the app demands.
+  const needsNoFactor = !demands.secondFactor && login.resumed === undefined;
+  if (needsNoFactor && login.account !== undefined && !login.factorPassed) login.passFactor();
+  const isProven = login.account !== undefined && login.factorPassed;
+  if (isProven && (login.lockoutPassed || !demands.lockout)) return login;
+  refuseMisordered(ctx, middleware);
+  return undefined;
+}
+
+/** Ends a proven login with a token, and tells of both; undefined when the request has been refused. */
+export async function issueOn(
+  ctx: AuthContext,
+  tokens: AccessTokens,
+  login: Login,
+  grant: TokenGrant,
+): Promise<IssuedToken | undefined> {
+  const address = clientAddress(ctx);
+  const issued = await decided(
+    ctx,
+    login.returned.then(() => tokens.issue(login, { ...grant, address })),
+  );
+  if (issued === undefined) return undefined;
+  if (issued === null) {
+    refuse(ctx, login.resumed === undefined ? 'invalid_credentials' : 'pending_login_invalid');
+    return undefined;
+  }
+  const { account, methods, authTime, token } = issued.facts;
+  tell(ctx, { account: login.account ?? account, methods, authTime, token });
+  emitEvent(ctx, { name: 'token.issued', account: account.id, token: token.id, scope: token.scope });
+  emitEvent(ctx, { name: 'login.succeeded', account: account.id, methods, token: token.id });
+  return issued;
+}
+
+/** The answer of RFC 6749 section 5.1, and beside it what lists of tokens say. */
+export function answerToken(ctx: AuthContext, { secret, facts: { token } }: IssuedToken): void {
+  ctx.set('Cache-Control', 'no-store');
+  ctx.status = 200;
+  ctx.body = {
+    // A session's secret is in its cookie, out of reach of scripts.
+    ...(token.carry === 'bearer' && { access_token: secret, token_type: 'Bearer' }),
+    expires_in: Math.round((token.expiresAt - token.createdAt) / 1000),
+    scope: token.scope,
+    id: token.id,
+    created_at: new Date(token.createdAt).toISOString(),
+    expires_at: new Date(token.expiresAt).toISOString(),
+  };
+}
