@@ -21,7 +21,7 @@ function rig(options: Partial<AccessTokensOptions> = {}, overrides: Partial<Toke
       name,
       (...args: never[]) => {
         calls.push(name);
-        return method(...args) as unknown;
+        return Reflect.apply(method, undefined, args) as unknown;
       },
     ]),
   ) as unknown as TokenStore;
