@@ -11,7 +11,7 @@ export {
 } from './middleware/verify-password.js';
 export { resumeLogin, type ResumeLoginOptions } from './middleware/resume-login.js';
 export { requireSecondFactor, type RequireSecondFactorOptions } from './middleware/require-second-factor.js';
-export { issueToken, type IssueTokenOptions } from './middleware/issue-token.js';
+export { issueToken, type IssueTokenOptions, type LoginFacts } from './middleware/issue-token.js';
 export { requireToken, type RequireTokenOptions } from './middleware/require-token.js';
 export { revokeToken, type RevokeTokenOptions } from './middleware/revoke-token.js';
 export { requireFreshLogin } from './middleware/require-fresh-login.js';

@@ -20,6 +20,7 @@ import {
   type TokenFacts,
   type VerifiedToken,
 } from './token-record.js';
+import { TokenReader } from './token-reader.js';
 import { isStoredTokenOrNull, isStoredTokens, type TokenStore } from './token-store.js';
 import { idleMsOf, TokenUses } from './token-uses.js';
 
@@ -44,6 +45,7 @@ export class AccessTokens {
   readonly #maxPerAccount: number;
   readonly #now: () => number;
   readonly #uses = new TokenUses(() => performance.now());
+  readonly #reader = new TokenReader();
   readonly #cache: TokenCache | undefined;
 
   /** @throws {TypeError} on an unknown option or a wrong value; a lifetime over 7 days is one. */
@@ -132,31 +134,19 @@ export class AccessTokens {
    */
   check(token: string, carry: TokenCarrier = 'bearer'): Promise<VerifiedToken | null> {
     if (!secrets[carry].isWellFormed(token)) return Promise.resolve(null);
-    const cache = this.#cache;
-    if (cache === undefined) return this.#read(keyHash('token', token));
-    const kept = cache.find(token, carry);
-    return kept === undefined ? this.#readToKeep(cache, token) : Promise.resolve(kept);
+    const kept = this.recall(token, carry);
+    if (kept !== undefined) return Promise.resolve(kept);
+    const key = keyHash('token', token);
+    return this.#cache?.keep(token, key, () => this.#read(key)) ?? this.#read(key);
   }
 
   #read(key: string): Promise<VerifiedToken | null> {
     return ask(() => this.#store.readToken(key), isStoredTokenOrNull).then((stored) => {
       if (stored === null) return null;
-      const found = readTokenRecord(stored);
+      const found = this.#reader.read(stored);
       this.#noteUse(key, found);
       return found;
     });
-  }
-
-  async #readToKeep(cache: TokenCache, token: string): Promise<VerifiedToken | null> {
-    const key = keyHash('token', token);
-    const read = cache.startRead(key);
-    let found: VerifiedToken | null = null;
-    try {
-      found = await this.#read(key);
-    } finally {
-      if (read !== undefined) cache.endRead(read, token, found ?? undefined);
-    }
-    return found;
   }
 
   /** Beside the request: what fails is made up for by a later use. */

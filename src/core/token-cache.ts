@@ -106,6 +106,22 @@ export class TokenCache implements TokenWatcher {
     return entry.found;
   }
 
+  /** What `read` finds, kept under its secret unless it changed meanwhile. */
+  async keep(
+    secret: string,
+    key: string,
+    read: () => Promise<VerifiedToken | null>,
+  ): Promise<VerifiedToken | null> {
+    const begun = this.startRead(key);
+    let found: VerifiedToken | null = null;
+    try {
+      found = await read();
+    } finally {
+      if (begun !== undefined) this.endRead(begun, secret, found ?? undefined);
+    }
+    return found;
+  }
+
   /** To be called before the store is asked; undefined while nothing may be kept. */
   startRead(key: string): TokenRead | undefined {
     if (this.monotonicNow() >= this.#trustedUntil) return undefined;

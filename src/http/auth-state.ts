@@ -35,5 +35,5 @@ export type AuthContext = Koa.ParameterizedContext<AuthState>;
 export function tell(ctx: AuthContext, facts: Auth): void {
   const state = ctx.state as Partial<AuthState>;
   const before = Object.hasOwn(state, 'auth') && typeof state.auth === 'object' ? state.auth : undefined;
-  state.auth = { ...before, ...facts };
+  state.auth = before === undefined ? { ...facts } : { ...before, ...facts };
 }

@@ -1,4 +1,5 @@
 import { AccessTokens } from '../core/access-tokens.js';
+import type { Account } from '../core/account.js';
 import { demandInstance } from '../core/instance.js';
 import { callback, readOptions } from '../core/options.js';
 import { coversScope, scopeText } from '../core/scope.js';
@@ -35,26 +36,45 @@ export function requireToken(tokens: AccessTokens, options: RequireTokenOptions 
   });
   const demanded = scope === '' ? [] : scope.split(' ');
 
-  return async function requireToken(ctx, next) {
+  // No async function: a token that this process keeps costs no promise of its own.
+  return function requireToken(ctx, next) {
     const bearer = readBearer(ctx);
-    if (bearer.kind === 'none') return refuseBearer(ctx, 'none');
-    if (bearer.kind === 'malformed') return refuseBearer(ctx, 'invalid_request');
-
-    const found = await decided(ctx, tokens.check(bearer.token));
-    if (found === undefined) return;
-    if (found === null) return refuseBearer(ctx, 'invalid_token');
-    if (!coversScope(found.token.scope, demanded)) return refuseBearer(ctx, 'insufficient_scope', scope);
-    if (findAccount === undefined) return pass(ctx, found, next);
-    const asked = await findAgain(ctx, findAccount, found.account);
-    if (asked === undefined) return;
-    if (asked.answer === null) return refuseBearer(ctx, 'invalid_token');
-    return pass(ctx, { ...found, account: asked.answer }, next);
+    if (bearer.kind === 'none') return refused(refuseBearer(ctx, 'none'));
+    if (bearer.kind === 'malformed') return refused(refuseBearer(ctx, 'invalid_request'));
+    const kept = tokens.recall(bearer.token);
+    if (kept !== undefined) return admit(ctx, kept, next);
+    return decided(ctx, tokens.check(bearer.token)).then((found) => {
+      if (found === undefined) return undefined;
+      return found === null ? refuseBearer(ctx, 'invalid_token') : admit(ctx, found, next);
+    });
   };
+
+  function admit(ctx: AuthContext, found: VerifiedToken, next: Next): Promise<unknown> {
+    if (!coversScope(found.token.scope, demanded))
+      return refused(refuseBearer(ctx, 'insufficient_scope', scope));
+    if (findAccount !== undefined) return passAgain(ctx, found, next);
+    // Whoever changes what it was told changes neither what was verified nor what another request is told.
+    return pass(ctx, found, { id: found.account.id }, next);
+  }
+
+  async function passAgain(ctx: AuthContext, found: VerifiedToken, next: Next): Promise<unknown> {
+    const asked = await findAgain(ctx, findAccount, found.account);
+    if (asked === undefined) return undefined;
+    if (asked.answer === null) return refuseBearer(ctx, 'invalid_token');
+    return pass(ctx, { ...found, account: asked.answer }, asked.answer, next);
+  }
 }
 
-function pass(ctx: AuthContext, found: VerifiedToken, next: () => Promise<unknown>): Promise<unknown> {
+type Next = () => Promise<unknown>;
+
+/** A refusal has been answered; there is nothing to wait for. */
+function refused(_answered: void): Promise<void> {
+  return Promise.resolve();
+}
+
+function pass(ctx: AuthContext, found: VerifiedToken, account: Account, next: Next): Promise<unknown> {
   keepVerified(ctx, found);
-  const { account, methods, authTime, token } = found;
+  const { methods, authTime, token } = found;
   tell(ctx, { account, methods, authTime, token });
   return next();
 }

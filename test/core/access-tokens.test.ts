@@ -2,6 +2,7 @@ import { inspect } from 'node:util';
 import { afterEach, describe, expect, it } from '@jest/globals';
 import { AccessTokens, accessTokenPattern } from '../../src/core/access-tokens.js';
 import { StoreUnavailable } from '../../src/core/errors.js';
+import { freshLoginRule, isRecentLogin } from '../../src/core/fresh-login.js';
 import { Login } from '../../src/core/login.js';
 import type { AccessTokensOptions } from '../../src/core/token-options.js';
 import type { TokenStore } from '../../src/core/token-store.js';
@@ -207,7 +208,138 @@ describe('issuing', () => {
   });
 });
 
+describe('a use', () => {
+  it('is noted beside the request that makes it, once in half a minute', async () => {
+    const { tokens, issue, calls, clock } = rig();
+    const { secret } = await issue();
+    clock.advance(5);
+    for (let i = 0; i < 10; i += 1) await tokens.check(secret);
+    expect(calls.filter((name) => name === 'touchToken')).toHaveLength(1);
+    expect((await tokens.check(secret))?.token.lastUsedAt).toBe(clock.now());
+    expect(await tokens.list(alice)).toMatchObject([{ lastUsedAt: clock.now() }]);
+  });
+
+  it('that cannot be noted fails no request', async () => {
+    const { tokens, issue } = rig({}, { touchToken: () => Promise.reject(new Error('CANARY')) });
+    const { secret } = await issue();
+    expect((await tokens.check(secret))?.account.id).toBe('alice');
+  });
+
+  it('puts off the end of a token that ends when it is idle, a minute more than was granted', async () => {
+    const { tokens, issue, clock } = rig();
+    const { secret: idle } = await issue('alice', { idleSeconds: 60 });
+    const { secret: used, facts } = await issue('alice', { idleSeconds: 60 });
+    expect(facts.token.idleSeconds).toBe(60);
+    clock.advance(100);
+    expect(await tokens.check(used)).not.toBeNull();
+    clock.advance(19.999);
+    expect((await tokens.list(alice)).map(({ lastUsedAt }) => lastUsedAt === null)).toEqual([true, false]);
+    clock.advance(0.001);
+    expect(await tokens.check(idle)).toBeNull();
+    expect(await tokens.check(used)).not.toBeNull();
+  });
+
+  it.each([59, 604_801, 0, '600', Number.NaN])(
+    'never ends a token by an idle time of %p',
+    async (idleSeconds) => {
+      const { tokens, proof } = rig();
+      await expect(tokens.issue(proof(), { idleSeconds } as never)).rejects.toThrow(
+        /option idleSeconds must be/,
+      );
+    },
+  );
+});
+
+describe('what was read', () => {
+  it('is told to all requests alike, and none can change it for the others', async () => {
+    const { tokens, issue } = rig();
+    const { secret } = await issue('alice', { scope: 'read' });
+    const first = await tokens.check(secret);
+    for (const part of [first, first?.token, first?.methods, first?.account])
+      expect(Object.isFrozen(part)).toBe(true);
+    expect(await tokens.check(secret)).toMatchObject({ account: { id: 'alice' }, token: { scope: 'read' } });
+  });
+
+  it('is read anew when the store answers anything else under the same hash', async () => {
+    let store = memoryStore();
+    const { tokens, issue } = rig(
+      {},
+      { readToken: (key) => store.readToken(key), issueToken: (token) => store.issueToken(token) },
+    );
+    const { secret, facts } = await issue();
+    expect(await tokens.check(secret)).toMatchObject({ account: { id: 'alice' } });
+    const key = Buffer.from(facts.token.id, 'base64url').toString('hex');
+    const stored = await store.readToken(key);
+    for (const other of [
+      { createdAt: 1 },
+      { expiresAt: 2 },
+      { usedAt: 3 },
+      { record: stored?.record.replace('alice', 'malice') ?? '' },
+    ]) {
+      store = { ...store, readToken: async () => ({ ...stored, ...other }) as never };
+      const found = await tokens.check(secret);
+      const { createdAt, expiresAt, lastUsedAt } = found?.token ?? {};
+      expect(found?.account.id).toBe('record' in other ? 'malice' : 'alice');
+      expect({ createdAt, expiresAt, usedAt: lastUsedAt }).toMatchObject('record' in other ? {} : other);
+    }
+    store = { ...store, readToken: async () => null };
+    expect(await tokens.check(secret)).toBeNull();
+  });
+
+  it('is not remembered without bound', async () => {
+    const { tokens, issue } = rig();
+    const { secret } = await issue();
+    const before = await tokens.check(secret);
+    expect(await tokens.check(secret)).toEqual(await tokens.check(secret));
+    for (let i = 0; i < 3000; i += 1) await tokens.check((await issue(`user ${i}`)).secret);
+    expect((await tokens.check(secret))?.account).toEqual(before?.account);
+  });
+});
+
+describe('a token of a robot', () => {
+  const grant = { name: 'nightly export', scope: 'reports:read', issuer: 'olivia' };
+
+  it('has a name, a scope and somebody who answers for it, and no login behind it', async () => {
+    const { tokens } = rig();
+    const { secret, facts } = await tokens.issueToRobot(
+      { id: 'exporter' },
+      { ...grant, lifetimeSeconds: 60 },
+    );
+    expect(facts).toMatchObject({ account: { id: 'exporter' }, methods: [], authTime: 0, token: grant });
+    expect(facts.token.expiresAt - facts.token.createdAt).toBe(60_000);
+    expect(await tokens.check(secret)).toEqual(facts);
+    expect(isRecentLogin(facts, freshLoginRule(86_400, 'never'), Date.now())).toBe(false);
+    expect(await tokens.revokeAll({ id: 'exporter' })).toBe(1);
+  });
+
+  it.each([
+    { ...grant, scope: '' },
+    { ...grant, name: '' },
+    { ...grant, issuer: undefined },
+    { ...grant, lifetimeSeconds: 604_801 },
+    { ...grant, carry: 'session' },
+    {},
+  ])('is refused out of range: %j (TOK-01)', async (wrong) => {
+    const { tokens, calls } = rig();
+    await expect(tokens.issueToRobot({ id: 'exporter' }, wrong as never)).rejects.toThrow(/^issueToRobot: /);
+    expect(calls).toEqual([]);
+  });
+});
+
 describe('revoking', () => {
+  it('the own token ends it; that of another, an unknown one and what is no id stay as they are', async () => {
+    const { tokens, issue } = rig();
+    const mine = await issue();
+    const bobs = await issue('bob');
+    expect(await tokens.revokeOwn(alice, bobs.facts.token.id)).toBe(false);
+    expect(await tokens.revokeOwn(alice, Buffer.alloc(32).toString('base64url'))).toBe(false);
+    expect(await tokens.revokeOwn(alice, mine.secret)).toBe(false);
+    expect(await tokens.check(bobs.secret)).not.toBeNull();
+    expect(await tokens.revokeOwn(alice, mine.facts.token.id)).toBe(true);
+    expect(await tokens.check(mine.secret)).toBeNull();
+    expect(await tokens.revokeOwn(alice, mine.facts.token.id)).toBe(false);
+  });
+
   it('ends one token at once; again, and for an unknown one, it answers false (TOK-18)', async () => {
     const { tokens, issue } = rig();
     const first = await issue();

@@ -106,6 +106,21 @@ describe('requireToken lets through', () => {
     expect(rig.errors).toEqual([]);
   });
 
+  it('whose handlers may change what they were told, and nothing else by it', async () => {
+    const rig = mount();
+    const { secret } = await rig.issue();
+    await rig.get(`Bearer ${secret}`).expect(200);
+    const told = rig.state.auth as { account: { id: string; role?: string }; token: { scope: string } };
+    told.account.id = 'bob';
+    told.account.role = 'owner';
+    expect(() => {
+      told.token.scope = 'admin';
+    }).toThrow(TypeError);
+    await rig.get(`Bearer ${secret}`).expect(200);
+    expect(rig.state.auth).toMatchObject({ account: { id: 'alice' }, token: { scope: '' } });
+    expect((rig.state.auth as typeof told).account).toEqual({ id: 'alice' });
+  });
+
   it('the errors of what comes after it, as they are', async () => {
     const rig = mount();
     const broken = new Error('away');
