@@ -12,12 +12,20 @@ export interface RedisClient {
 }
 
 interface OwnClient extends RedisClient {
+  /** Of a Cluster. */
+  nodes?(role: 'master'): readonly OwnClient[];
   /** Of a single server; a Cluster has one for each node, out of reach. */
   readonly stream?: { readonly writableCorked: number; cork(): void; uncork(): void } | null;
   call(command: string, ...args: (string | number)[]): Promise<unknown>;
   on(event: string, listener: (error: unknown) => void): unknown;
   off(event: string, listener: () => void): unknown;
   disconnect(): void;
+}
+
+/** One server of the store, for what is not about a single key. */
+export interface RedisServer {
+  call(command: string, ...args: (string | number)[]): Promise<unknown>;
+  duplicate(...args: never[]): unknown;
 }
 
 /** Requests that may wait for a connection; beyond it they are refused at once. */
@@ -33,7 +41,7 @@ export class Script {
 }
 
 // Settings that keep a counting command from being sent twice or from waiting where nobody waits any more.
-const safeOptions = {
+export const safeOptions = {
   autoResendUnfulfilledCommands: false,
   enableOfflineQueue: false,
   enableAutoPipelining: false,
@@ -119,10 +127,9 @@ export class RedisConnection {
     setImmediate(() => stream.uncork());
   }
 
-  /** One more connection to the same server, for what this one cannot be used for meanwhile. */
-  duplicate(options: object): unknown {
-    const duplicate = this.#client.duplicate.bind(this.#client) as (...args: unknown[]) => unknown;
-    return duplicate({ ...safeOptions, ...options });
+  /** The servers that may hold a key at this moment: one, or all masters of a Cluster. */
+  masters(): readonly RedisServer[] {
+    return this.isCluster ? (this.#client.nodes?.('master') ?? []) : [this.#client];
   }
 
   onReady(listener: () => void): void {

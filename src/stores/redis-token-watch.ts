@@ -1,34 +1,25 @@
-import { isCount } from '../core/store-call.js';
 import type { TokenWatcher } from '../core/token-store.js';
-import type { RedisConnection } from './redis-connection.js';
+import type { RedisConnection, RedisServer } from './redis-connection.js';
+import { RedisServerWatch } from './redis-server-watch.js';
 
-/** Redis tells of changed keys on this channel, to connections that asked for it. */
-const channel = '__redis__:invalidate';
-
-/** Heart-beats in the time that is vouched for: some may be late before trust ends. */
+/** Beats in the time that is vouched for: some may be late before trust ends. */
 const beatsPerTerm = 4;
 
-/** What is used of an ioredis client beside what the store's own connection uses. */
-interface TrackerClient {
-  call(command: string, ...args: (string | number)[]): Promise<unknown>;
-  on(event: string, listener: (...args: unknown[]) => void): unknown;
-  disconnect(reconnect?: boolean): void;
+/** What is known of one server. */
+interface Watched {
+  readonly watch: RedisServerWatch;
+  /** Until when it is vouched for, in milliseconds of `performance.now()`. */
+  untilMs: number;
+  storeAheadMs: number;
 }
 
 /**
- * Redis's own invalidation (CLIENT TRACKING in broadcast mode) on a connection of its own that redirects to itself.
- * Tracking ends with its connection, so it is armed anew on each; and since a connection that is cut can look alive,
- * nothing is vouched for longer than since the last answered ping, counted from when that was sent.
- *
- * @see https://redis.io/docs/latest/develop/reference/client-side-caching/
+ * Hears of every change of a token on all servers that may hold one: one, or all masters of a Cluster. Nothing is vouched
+ * for while any of them is silent, nor once another one has become a master.
  */
 export class RedisTokenWatch {
-  readonly #prefix: string;
-  readonly #client: TrackerClient;
-  #beat: NodeJS.Timeout | undefined;
-  /** Which connection is armed; another one makes every answer of the one before void. */
-  #epoch = 0;
-  #storeAheadMs = 0;
+  readonly #watched = new Map<RedisServer, Watched>();
+  readonly #keyPrefix: string;
 
   constructor(
     readonly connection: RedisConnection,
@@ -36,66 +27,56 @@ export class RedisTokenWatch {
     readonly maxStaleMs: number,
   ) {
     // Up to the brace of the hash: `token` is not `tokens`.
-    this.#prefix = connection.key('token', '').slice(0, -1);
-    this.#client = connection.duplicate({ protocol: 2, autoResubscribe: false }) as TrackerClient;
-    this.#client.on('ready', () => void this.#arm());
-    this.#client.on('close', () => this.#disarm());
-    this.#client.on('error', () => this.#disarm());
-    // The keys come as a list in place of a text; null where everything was flushed.
-    this.#client.on('messageBuffer', (from, keys) => {
-      if (String(from) === channel) this.#tell(keys);
-    });
+    this.#keyPrefix = connection.key('token', '').slice(0, -1);
+    connection.onReady(() => this.#follow());
+    this.#follow();
   }
 
   close(): void {
-    this.#disarm();
-    this.#client.disconnect();
+    for (const { watch } of this.#watched.values()) watch.close();
+    this.#watched.clear();
   }
 
-  async #arm(): Promise<void> {
-    const epoch = this.#disarm();
-    try {
-      const id = await this.#client.call('CLIENT', 'ID');
-      if (!isCount(id)) throw new Error('no id');
-      const tracking = ['TRACKING', 'ON', 'REDIRECT', id, 'BCAST', 'PREFIX', this.#prefix];
-      if ((await this.#client.call('CLIENT', ...tracking)) !== 'OK') throw new Error('no tracking');
-      await this.#client.call('subscribe', channel);
-    } catch {
-      // Without tracking every request asks Redis; another connection may be allowed what this one is not.
-      return;
-    }
-    if (epoch !== this.#epoch) return;
-    void this.#ping(epoch);
-    this.#beat = setInterval(() => void this.#ping(epoch), this.maxStaleMs / beatsPerTerm);
-    this.#beat.unref();
-  }
-
-  /** What is answered in order behind a ping was told before it: so up to its sending nothing was missed. */
-  async #ping(epoch: number): Promise<void> {
-    const sentAt = performance.now();
-    try {
-      const [time] = await Promise.all([this.connection.send('TIME'), this.#client.call('ping')]);
-      if (epoch !== this.#epoch) return;
-      const [seconds, micros] = Array.isArray(time) ? (time as unknown[]).map(Number) : [];
-      if (!isCount(seconds) || !isCount(micros)) return;
-      // The store read its clock after `sentAt`: taken as the latest it can be, a token ends early, never late.
-      this.#storeAheadMs = seconds * 1000 + micros / 1000 - sentAt;
-      this.watcher.vouch(sentAt + this.maxStaleMs, this.#storeAheadMs);
-    } catch {
-      // Not vouched for: trust ends by itself.
-    }
-  }
-
-  #disarm(): number {
-    clearInterval(this.#beat);
+  /** Takes up new masters and leaves those that are none any more. What was kept before is not trusted after. */
+  #follow(): void {
+    const servers = this.connection.masters();
+    const isSame = servers.length === this.#watched.size && servers.every((one) => this.#watched.has(one));
+    if (isSame) return;
     this.watcher.lost();
-    this.#epoch += 1;
-    return this.#epoch;
+    for (const [server, { watch }] of this.#watched) {
+      if (servers.includes(server)) continue;
+      this.#watched.delete(server);
+      watch.close();
+    }
+    for (const server of servers) if (!this.#watched.has(server)) this.#take(server);
   }
 
-  #tell(keys: unknown): void {
-    if (!Array.isArray(keys)) return this.watcher.lost();
-    for (const key of keys as unknown[])
-      this.watcher.changed(/\{([0-9a-f]{64})\}$/.exec(String(key))?.[1] ?? '');
+  #take(server: RedisServer): void {
+    const watcher = {
+      changed: (keys: readonly string[] | null) => this.#tell(server, keys),
+      answered: (sentAt: number, storeAheadMs: number) => this.#vouch(server, sentAt, storeAheadMs),
+    };
+    const watch = new RedisServerWatch(server, this.#keyPrefix, watcher, this.maxStaleMs / beatsPerTerm);
+    this.#watched.set(server, { watch, untilMs: Number.NEGATIVE_INFINITY, storeAheadMs: 0 });
+  }
+
+  #tell(server: RedisServer, keys: readonly string[] | null): void {
+    if (keys === null) {
+      const watched = this.#watched.get(server);
+      if (watched !== undefined) watched.untilMs = Number.NEGATIVE_INFINITY;
+      this.watcher.lost();
+    } else for (const key of keys) this.watcher.changed(/\{([0-9a-f]{64})\}$/.exec(key)?.[1] ?? '');
+  }
+
+  #vouch(server: RedisServer, sentAt: number, storeAheadMs: number): void {
+    const answering = this.#watched.get(server);
+    if (answering === undefined) return;
+    answering.untilMs = sentAt + this.maxStaleMs;
+    answering.storeAheadMs = storeAheadMs;
+    this.#follow();
+    const all = [...this.#watched.values()];
+    const untilMs = Math.min(...all.map((one) => one.untilMs));
+    // Of several clocks the one furthest ahead: a token ends early, never late.
+    if (untilMs > sentAt) this.watcher.vouch(untilMs, Math.max(...all.map((one) => one.storeAheadMs)));
   }
 }

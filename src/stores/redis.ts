@@ -1,5 +1,4 @@
 import { describe, oneOf, readOptions } from '../core/options.js';
-import type { TokenWatcher } from '../core/token-store.js';
 import type { Store } from './memory.js';
 import { redisAttempts } from './redis-attempts.js';
 import { RedisConnection, type RedisClient } from './redis-connection.js';
@@ -69,12 +68,9 @@ export function redisStore(redis: RedisClient, options: RedisStoreOptions = {}):
     ...redisFactors(connection),
     ...redisChallenges(connection),
     weaknesses: () => eviction.weaknesses,
-    // On a Cluster each master would have to be watched: there every request asks.
-    ...(!connection.isCluster && {
-      watchTokens: (watcher: TokenWatcher, maxStaleMs: number) => {
-        watches.push(new RedisTokenWatch(connection, watcher, maxStaleMs));
-      },
-    }),
+    watchTokens: (watcher, maxStaleMs) => {
+      watches.push(new RedisTokenWatch(connection, watcher, maxStaleMs));
+    },
     close: () => {
       for (const watch of watches) watch.close();
       connection.close();
