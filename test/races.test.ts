@@ -301,6 +301,27 @@ describe('over four processes', () => {
     expect(tally(after)).toEqual({ '401 invalid_token': 4000 });
   }, 60_000);
 
+  it('of 1,000 kept by four processes, none passes once maxStaleSeconds have gone by since the answer (TOK-03)', async () => {
+    const before: Answer[] = [];
+    const after: Answer[] = [];
+    const issued: { secret: string; id: string }[] = [];
+    const askAll = (token: string): Promise<Answer[]> =>
+      Promise.all([0, 1, 2, 3].map((at) => decided(() => ask(portOf(at), '/kept-reports', { token }))));
+    await inLanes(1000, 25, async (index) => {
+      const proof = new Login();
+      proof.verifyPassword({ id: `alice${index}` }, Date.now());
+      proof.passFactor();
+      const { secret = '', facts } = (await tokens.issue(proof)) ?? {};
+      issued.push({ secret, id: facts?.token.id ?? '' });
+      before.push(...(await askAll(secret)), ...(await askAll(secret)));
+    });
+    await inLanes(1000, 25, async (index) => insist(() => tokens.revoke(issued[index]?.id ?? '')));
+    await sleep(1000);
+    await inLanes(1000, 25, async (index) => after.push(...(await askAll(issued[index]?.secret ?? ''))));
+    expect(tally(before)).toEqual({ '200 undefined': 8000 });
+    expect(tally(after)).toEqual({ '401 invalid_token': 4000 });
+  }, 120_000);
+
   it('no pending login is completed across a revocation: 500 races (RCE-14, RCE-15)', async () => {
     const outcomes = { tokens: 0, refused: 0, alive: 0 };
     await inLanes(500, 10, async (index) => {

@@ -60,7 +60,8 @@ const verifyByPassword: PasswordVerifier = ({ identifier, password }) => {
 };
 
 /**
- * A whole login: `POST /tokens`, `POST /tokens/second-factor`, `GET /reports` behind a token, and `GET /told`
+ * A whole login: `POST /tokens`, `POST /tokens/second-factor`, `GET /reports` behind a token and `GET /kept-reports`
+ * behind one that the process keeps, and `GET /told`
  * for the test.
  */
 export function loginService(store: Store, verify: PasswordVerifier = verifyByPassword): LoginService {
@@ -74,6 +75,11 @@ export function loginService(store: Store, verify: PasswordVerifier = verifyByPa
   const attempts = new Lockout({ store });
   const factors = new SecondFactors({ store, issuer: 'Acme', keys: [factorKey], origin });
   const tokens = new AccessTokens({ store });
+  // The same tokens as a process sees them that keeps what it has verified.
+  const keptTokens = store.watchTokens === undefined ? tokens : new AccessTokens({ store, cache: {} });
+  const showAccount: Koa.Middleware = (ctx) => {
+    ctx.body = ctx.state['auth'].account;
+  };
   const counted: PasswordVerifier = (credentials, ctx) => {
     told.evaluated += 1;
     return verify(credentials, ctx);
@@ -91,12 +97,8 @@ export function loginService(store: Store, verify: PasswordVerifier = verifyByPa
       requireSecondFactor(factors),
       issueToken(tokens),
     ] as Koa.Middleware[],
-    'GET /reports': [
-      requireToken(tokens) as Koa.Middleware,
-      (ctx) => {
-        ctx.body = ctx.state['auth'].account;
-      },
-    ],
+    'GET /reports': [requireToken(tokens) as Koa.Middleware, showAccount],
+    'GET /kept-reports': [requireToken(keptTokens) as Koa.Middleware, showAccount],
     'GET /told': [
       (ctx) => {
         ctx.body = told;
