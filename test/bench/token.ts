@@ -14,11 +14,10 @@ import {
   connectStore,
   figure,
   interleave,
-  measure,
   serve,
   type ServedApp,
 } from './harness.js';
-import { requestBytes, saturate } from './load.js';
+import { loadRound, requestBytes } from './load.js';
 import { redisSession } from './redis-session.js';
 import type { Figure, Goal } from './table.js';
 
@@ -126,10 +125,7 @@ export async function tokenBench(redis: RedisServer): Promise<Figure[]> {
     for (const name of names) served.set(name, await serve('token', name, redis.url));
     const contestants = [...served].map(([name, server]) => {
       const requests = [requestBytes('GET', '/', server.headers)];
-      return [
-        name,
-        () => measure(() => saturate(server.port, requests, load), server.cpuMicros, admin),
-      ] as const;
+      return [name, () => loadRound(server, requests, load, admin)] as const;
     });
     const readings = await interleave<Name>(rounds, Object.fromEntries(contestants) as Record<Name, never>);
     const bare = { name: 'bare Koa', readings: readings.bare };
