@@ -13,6 +13,8 @@ export interface ServedApp {
   readonly port: number;
   /** Headers that a request must have to be let in. */
   readonly headers: Readonly<Record<string, string>>;
+  /** Headers like those that must be refused. */
+  readonly refused: readonly Readonly<Record<string, string>>[];
   /** CPU time used so far, in microseconds. */
   readonly cpuMicros: () => Promise<number>;
   /** What the app noted since it was asked last. */
@@ -21,7 +23,7 @@ export interface ServedApp {
 }
 
 /** What a process that serves an app says about it. */
-export type Served = Pick<ServedApp, 'port' | 'headers'>;
+export type Served = Pick<ServedApp, 'port' | 'headers' | 'refused'>;
 
 /** Starts one of the `apps` that a bench file exports. */
 export async function serve(bench: string, app: string, redisUrl: string): Promise<ServedApp> {
