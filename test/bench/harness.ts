@@ -57,8 +57,9 @@ export async function serve(bench: string, app: string, redisUrl: string): Promi
 }
 
 /**
- * Runs every contestant once a round, in turn, so that whatever else the machine does meets all of them. The first
- * round only warms up; not so where each round starts from nothing.
+ * Runs every contestant once a round, in turn, so that whatever else the machine does meets all of them, and in the
+ * other direction every other round, so that nobody always runs after the same one. The first round only warms up; not
+ * so where each round starts from nothing.
  */
 export async function interleave<Name extends string>(
   rounds: number,
@@ -68,7 +69,7 @@ export async function interleave<Name extends string>(
   const names = Object.keys(contestants) as Name[];
   const readings = Object.fromEntries(names.map((name) => [name, []])) as unknown as Record<Name, Reading[]>;
   for (let round = -warmUps; round < rounds; round += 1) {
-    for (const name of names) {
+    for (const name of round % 2 === 0 ? names : names.toReversed()) {
       const reading = await contestants[name]();
       if (round >= 0) readings[name].push(reading);
     }
