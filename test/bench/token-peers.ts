@@ -90,6 +90,6 @@ export const peers = {
     const check = auth({ issuer, audience, secret, tokenSigningAlg: 'HS256', dpop: { enabled: false } });
     return { app: express().use(check, respond, refuse), ...clients };
   },
-  betterAuth: () => betterAuthApp(false),
-  betterAuthCookieCache: () => betterAuthApp(true),
+  betterAuth: (redisUrl) => betterAuthApp(redisUrl, false),
+  betterAuthCookieCache: (redisUrl) => betterAuthApp(redisUrl, true),
 } satisfies Apps;

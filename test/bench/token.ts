@@ -92,7 +92,7 @@ function rows(readings: Record<Name, Reading[]>, unit: string, key: string, goal
     figure('bare Express', key, readings.express, bare),
     figure('express-oauth2-jwt-bearer HS256', key, readings.expressJwt, express),
     figure('express-oauth2-jwt-bearer HS256', key, readings.expressJwt, bare),
-    figure('better-auth in memory', key, readings.betterAuth, bare),
+    figure('better-auth on Redis', key, readings.betterAuth, bare),
     figure('better-auth with its cookie cache', key, readings.betterAuthCookieCache, bare),
   ];
 }
