@@ -19,6 +19,7 @@ import type { Figure } from './table.js';
 import { answer, appOf, bearer } from './token-apps.js';
 
 const tokenCount = 1000;
+const maxStaleSeconds = 1;
 
 const logIn: Koa.Middleware = (ctx, next) => {
   passwordVerified(ctx, { id: randomUUID() });
@@ -39,6 +40,7 @@ function service(redisUrl: string, options: Omit<AccessTokensOptions, 'store'> =
 
 export const apps = {
   strict: (redisUrl) => ({ app: service(redisUrl) }),
+  cached: (redisUrl) => ({ app: service(redisUrl, { cache: { maxStaleSeconds } }) }),
 } satisfies Apps;
 
 /** What one client saw of many revocations. */
@@ -54,9 +56,20 @@ export async function revocationBench(redis: RedisServer): Promise<Figure[]> {
   const admin = connectRedis(redis.url);
   try {
     const strict = await observe('strict', redis.url, admin, 0);
+    const cached = await observe('cached', redis.url, admin, maxStaleSeconds * 1000);
     return [
+      {
+        name: 'cached, Redis commands/check once warm',
+        value: cached.commandsPerCheck,
+        goal: { of: 'value', atMost: 0.1 },
+      },
+      ...delays('cached', cached, strict),
+      {
+        name: `cached, tokens let in ${maxStaleSeconds} s after the answer`,
+        value: cached.late,
+        goal: { of: 'value', atMost: 0 },
+      },
       { name: 'strict, Redis commands/check', value: strict.commandsPerCheck },
-      ...delays('strict', strict),
       {
         name: 'strict, tokens let in after the answer',
         value: strict.late,
@@ -68,15 +81,14 @@ export async function revocationBench(redis: RedisServer): Promise<Figure[]> {
   }
 }
 
-function delays(name: string, { delaysMs }: Seen): Figure[] {
-  return [
-    { name: `${name}, refused elsewhere after the answer, p50 ms`, value: quantile(delaysMs, 0.5) },
-    {
-      name: `${name}, refused elsewhere after the answer, p99 ms`,
-      value: quantile(delaysMs, 0.99),
-      goal: { of: 'value', atMost: 5 },
-    },
-  ];
+/** Beside those of the strict check, which has none of its own: they are what the machine and the client add. */
+function delays(name: string, { delaysMs }: Seen, strict: Seen): Figure[] {
+  const at = (share: number): Figure => ({
+    name: `${name}, refused elsewhere after the answer, p${share * 100} ms`,
+    value: quantile(delaysMs, share),
+    peer: { name: 'strict', value: quantile(strict.delaysMs, share) },
+  });
+  return [at(0.5), { ...at(0.99), goal: { of: 'value', atMost: 5 } }];
 }
 
 async function observe(

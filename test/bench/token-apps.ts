@@ -62,6 +62,10 @@ export const ours = {
     const { check, ...clients } = await strict(redisUrl);
     return { app: appOf(check, answer), ...clients };
   },
+  async cached(redisUrl) {
+    const { check, ...clients } = await strict(redisUrl, { cache: {} });
+    return { app: appOf(check, answer), ...clients };
+  },
   router: () => ({ app: routed(answer) }),
   async strictRouted(redisUrl) {
     const { check, ...clients } = await strict(redisUrl);
