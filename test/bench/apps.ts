@@ -1,12 +1,18 @@
 import { once } from 'node:events';
 import type { Server } from 'node:http';
-import type Koa from 'koa';
 import type { Reading } from './harness.js';
+
+/** An app of Koa, or of a peer. */
+export interface Listening {
+  listen(port: number, hostname: string): Server;
+}
 
 /** An app under load, with what its clients must send to be let in. */
 export interface BenchApp {
-  readonly app: Koa;
+  readonly app: Listening;
   readonly headers?: Readonly<Record<string, string>>;
+  /** What clients send who must be refused, well-formed all of it. */
+  readonly refused?: readonly Readonly<Record<string, string>>[];
   /** What the app noted since it was asked last. */
   readonly facts?: () => Reading;
 }
@@ -14,7 +20,7 @@ export interface BenchApp {
 /** The apps of a bench, by name. Each file with apps exports them as `apps`. */
 export type Apps = Readonly<Record<string, (redisUrl: string) => Promise<BenchApp> | BenchApp>>;
 
-export async function listen(app: Koa): Promise<{ port: number; server: Server }> {
+export async function listen(app: Listening): Promise<{ port: number; server: Server }> {
   const server = app.listen(0, '127.0.0.1');
   await once(server, 'listening');
   const address = server.address();
@@ -23,7 +29,7 @@ export async function listen(app: Koa): Promise<{ port: number; server: Server }
 }
 
 /** One request to an app that nobody else needs. */
-export async function askOnce(app: Koa, init?: RequestInit): Promise<Response> {
+export async function askOnce(app: Listening, init?: RequestInit): Promise<Response> {
   const { port, server } = await listen(app);
   try {
     const response = await fetch(`http://127.0.0.1:${port}/`, init);

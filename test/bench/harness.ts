@@ -13,6 +13,8 @@ export interface ServedApp {
   readonly port: number;
   /** Headers that a request must have to be let in. */
   readonly headers: Readonly<Record<string, string>>;
+  /** Headers like those that must be refused. */
+  readonly refused: readonly Readonly<Record<string, string>>[];
   /** CPU time used so far, in microseconds. */
   readonly cpuMicros: () => Promise<number>;
   /** What the app noted since it was asked last. */
@@ -21,10 +23,7 @@ export interface ServedApp {
 }
 
 /** What a process that serves an app says about it. */
-export interface Served {
-  readonly port: number;
-  readonly headers: Readonly<Record<string, string>>;
-}
+export type Served = Pick<ServedApp, 'port' | 'headers' | 'refused'>;
 
 /** Starts one of the `apps` that a bench file exports. */
 export async function serve(bench: string, app: string, redisUrl: string): Promise<ServedApp> {
@@ -44,10 +43,9 @@ export async function serve(bench: string, app: string, redisUrl: string): Promi
     child.send(question);
     return reply();
   };
-  const { port, headers } = (await reply()) as Served;
+  const said = (await reply()) as Served;
   return {
-    port,
-    headers,
+    ...said,
     cpuMicros: async () => (await ask('cpu')) as number,
     facts: async () => (await ask('facts')) as Reading,
     async stop() {
@@ -59,8 +57,9 @@ export async function serve(bench: string, app: string, redisUrl: string): Promi
 }
 
 /**
- * Runs every contestant once a round, in turn, so that whatever else the machine does meets all of them. The first
- * round only warms up; not so where each round starts from nothing.
+ * Runs every contestant once a round, in turn, so that whatever else the machine does meets all of them, and in the
+ * other direction every other round, so that nobody always runs after the same one. The first round only warms up; not
+ * so where each round starts from nothing.
  */
 export async function interleave<Name extends string>(
   rounds: number,
@@ -70,7 +69,7 @@ export async function interleave<Name extends string>(
   const names = Object.keys(contestants) as Name[];
   const readings = Object.fromEntries(names.map((name) => [name, []])) as unknown as Record<Name, Reading[]>;
   for (let round = -warmUps; round < rounds; round += 1) {
-    for (const name of names) {
+    for (const name of round % 2 === 0 ? names : names.toReversed()) {
       const reading = await contestants[name]();
       if (round >= 0) readings[name].push(reading);
     }
@@ -105,22 +104,28 @@ export function median(values: readonly number[]): number {
   return sorted.length % 2 === 1 ? upper : (upper + (sorted[middle - 1] ?? Number.NaN)) / 2;
 }
 
-/** Work that tells how many operations it did, by wall time and by CPU time of all that took part. */
+/**
+ * Work that tells how many operations it did, by wall time and by CPU time of all that took part. `cores` says how
+ * much of the time the measured process was at work, `generatorCores` the same of the one that gave it work.
+ */
 export async function measure(
   work: () => Promise<number>,
   cpuMicros: () => Promise<number>,
   admin?: Redis,
 ): Promise<Reading> {
-  const [cpu, redis] = [await cpuMicros(), await redisCpuMicros(admin)];
+  const [cpu, redis, own] = [await cpuMicros(), await redisCpuMicros(admin), await ownCpuMicros()];
   const start = performance.now();
   const operations = await work();
-  const seconds = (performance.now() - start) / 1000;
-  const nodeMicros = ((await cpuMicros()) - cpu) / operations;
+  const micros = (performance.now() - start) * 1000;
+  const ownUsed = (await ownCpuMicros()) - own;
+  const used = (await cpuMicros()) - cpu;
   return {
-    perSecond: operations / seconds,
-    perCpuSecond: 1e6 / nodeMicros,
-    nodeMicros,
+    perSecond: (operations * 1e6) / micros,
+    perCpuSecond: (operations * 1e6) / used,
+    nodeMicros: used / operations,
     redisMicros: ((await redisCpuMicros(admin)) - redis) / operations,
+    cores: used / micros,
+    generatorCores: ownUsed / micros,
   };
 }
 

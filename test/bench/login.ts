@@ -34,7 +34,7 @@ import {
   type Reading,
   type ServedApp,
 } from './harness.js';
-import { requestBytes, saturate } from './load.js';
+import { loadRound, requestBytes } from './load.js';
 import { redisSession } from './redis-session.js';
 import type { Figure } from './table.js';
 
@@ -122,11 +122,7 @@ export async function loginBench(redis: RedisServer): Promise<Figure[]> {
   };
   const logIns = async (server: ServedApp, milliseconds: number): Promise<Reading> => {
     await admin.flushall();
-    return measure(
-      () => saturate(server.port, requests, { connections: 32, milliseconds }),
-      server.cpuMicros,
-      admin,
-    );
+    return loadRound(server, requests, { connections: 32, milliseconds }, admin);
   };
   try {
     const [stubbed, other, hashed] = [await start('stubbed'), await start('peer'), await start('hashed')];

@@ -10,12 +10,14 @@ import { startRedis, type RedisServer } from '../rig/redis-server.js';
 import { hashingBench } from './hashing.js';
 import { lockoutBench } from './lockout.js';
 import { loginBench } from './login.js';
+import { revocationBench } from './revocation.js';
 import { passes, table, type Figure } from './table.js';
 import { tokenBench } from './token.js';
 
 const benches: Record<string, (redis: RedisServer) => Promise<Figure[]>> = {
   lockout: lockoutBench,
   token: tokenBench,
+  revocation: revocationBench,
   login: loginBench,
   hashing: hashingBench,
 };

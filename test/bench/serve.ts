@@ -7,9 +7,9 @@ const { apps } = (await import(`./${bench}.js`)) as { apps: Apps };
 const make = apps[name];
 if (make === undefined) throw new TypeError(`The bench ${bench} has no app ${name}`);
 
-const { app, headers = {}, facts = () => ({}) } = await make(redisUrl);
+const { app, headers = {}, refused = [], facts = () => ({}) } = await make(redisUrl);
 const { port } = await listen(app);
-const said: Served = { port, headers };
+const said: Served = { port, headers, refused };
 
 process.on('message', (question) => {
   const { user, system } = process.cpuUsage();
