@@ -1,8 +1,6 @@
 import { accountKey, checkedAccount, type Account } from './account.js';
-import { keyHash } from './key-hash.js';
 import { Login } from './login.js';
 import { readOptions, text } from './options.js';
-import { SecretText } from './secret-text.js';
 import { ask, isBoolean, isCount, nonsense } from './store-call.js';
 import { readTokenCache, type TokenCache } from './token-cache.js';
 import {
@@ -20,6 +18,7 @@ import {
   type TokenFacts,
   type VerifiedToken,
 } from './token-record.js';
+import { tokenKey, tokenSecrets } from './token-secret.js';
 import { isStoredTokenOrNull, isStoredTokens, type TokenStore } from './token-store.js';
 import { idleMsOf, TokenUses } from './token-uses.js';
 
@@ -28,11 +27,6 @@ export interface IssuedToken {
   readonly secret: string;
   readonly facts: VerifiedToken;
 }
-
-const secrets = { bearer: new SecretText('pcat_'), session: new SecretText('pcss_') };
-
-/** Regular expression source that matches every access token, for secret scanners. */
-export const accessTokenPattern: string = secrets.bearer.pattern;
 
 /**
  * Opaque bearer tokens (RFC 6750): 256 random bits, kept as a SHA-256 hash, revocable at once. Neither a
@@ -103,10 +97,10 @@ export class AccessTokens {
       carry = 'bearer',
       idleSeconds = null,
     } = grant;
-    const secret = secrets[carry].create();
+    const secret = tokenSecrets[carry].create();
     const record = { account: account.id, scope, name, address, client, carry, idleSeconds, ...proof };
     const token = {
-      key: keyHash('token', secret),
+      key: tokenKey(secret),
       account: accountKey(account.id),
       lifetimeMs: (grant.lifetimeSeconds ?? this.#lifetimeSeconds) * 1000,
       idleMs: idleMsOf(idleSeconds),
@@ -131,9 +125,9 @@ export class AccessTokens {
    * answered without a hash or a store call.
    */
   check(token: string, carry: TokenCarrier = 'bearer'): Promise<VerifiedToken | null> {
-    if (!secrets[carry].isWellFormed(token)) return Promise.resolve(null);
+    if (!tokenSecrets[carry].isWellFormed(token)) return Promise.resolve(null);
     const cache = this.#cache;
-    if (cache === undefined) return this.#read(keyHash('token', token));
+    if (cache === undefined) return this.#read(tokenKey(token));
     const kept = cache.find(token, carry);
     return kept === undefined ? this.#readToKeep(cache, token) : Promise.resolve(kept);
   }
@@ -148,7 +142,7 @@ export class AccessTokens {
   }
 
   async #readToKeep(cache: TokenCache, token: string): Promise<VerifiedToken | null> {
-    const key = keyHash('token', token);
+    const key = tokenKey(token);
     const read = cache.startRead(key);
     let found: VerifiedToken | null = null;
     try {

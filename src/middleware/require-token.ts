@@ -6,7 +6,8 @@ import type { VerifiedToken } from '../core/token-record.js';
 import { tell, type AuthContext, type AuthMiddleware } from '../http/auth-state.js';
 import { keepVerified, readBearer, refuseBearer } from '../http/bearer.js';
 import { findAgain, type AccountFinder } from '../http/find-account.js';
-import { decided } from '../http/refuse.js';
+import { decided, refuse } from '../http/refuse.js';
+import { readSession } from '../http/session-login.js';
 
 export interface RequireTokenOptions {
   /**
@@ -24,8 +25,9 @@ export interface RequireTokenOptions {
 }
 
 /**
- * Protects a route: lets through requests with a live access token in the Authorization header (RFC 6750), and
- * says on `ctx.state.auth` whose it is. A second factor is not asked for here: it protects the login.
+ * Protects a route: lets through requests with a live access token in the Authorization header (RFC 6750), or without
+ * that header by a session that carries a login (`sessionOptions`), and says on `ctx.state.auth` whose it is. A second
+ * factor is not asked for here: it protects the login.
  */
 export function requireToken(tokens: AccessTokens, options: RequireTokenOptions = {}): AuthMiddleware {
   demandInstance('requireToken', AccessTokens, tokens);
@@ -37,10 +39,15 @@ export function requireToken(tokens: AccessTokens, options: RequireTokenOptions 
 
   return async function requireToken(ctx, next) {
     const bearer = readBearer(ctx);
-    if (bearer.kind === 'none') return refuseBearer(ctx, 'none');
-    if (bearer.kind === 'malformed') return refuseBearer(ctx, 'invalid_request');
+    const sent = bearer.kind === 'none' ? readSession(ctx, tokens) : bearer;
+    if (sent.kind === 'none') return refuseBearer(ctx, 'none');
+    if (sent.kind === 'malformed') return refuseBearer(ctx, 'invalid_request');
+    if (sent.kind === 'foreign') return refuse(ctx, 'csrf_rejected');
 
-    const found = await decided(ctx, tokens.check(bearer.token));
+    const found = await decided(
+      ctx,
+      tokens.check(sent.token, sent.kind === 'session' ? 'session' : 'bearer'),
+    );
     if (found === undefined) return;
     if (found === null) return refuseBearer(ctx, 'invalid_token');
     if (!coversScope(found.token.scope, demanded)) return refuseBearer(ctx, 'insufficient_scope', scope);

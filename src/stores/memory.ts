@@ -2,16 +2,23 @@ import type { AttemptStore } from '../core/attempt-store.js';
 import type { ChallengeStore, FactorStore } from '../core/factor-store.js';
 import { callback, integer, readOptions } from '../core/options.js';
 import type { PendingLoginStore } from '../core/pending-store.js';
+import type { SessionStore } from '../core/session-store.js';
 import type { TokenStore } from '../core/token-store.js';
 import { memoryAttempts } from './memory-attempts.js';
 import { memoryClock } from './memory-clock.js';
 import { memoryCutoffs } from './memory-cutoffs.js';
 import { memoryChallenges, memoryFactors } from './memory-factors.js';
 import { memoryPending } from './memory-pending.js';
+import { memorySessions } from './memory-sessions.js';
 import { memoryTokens } from './memory-tokens.js';
 
 /** Every port that the core declares. */
-export type Store = AttemptStore & TokenStore & PendingLoginStore & FactorStore & ChallengeStore;
+export type Store = AttemptStore &
+  TokenStore &
+  PendingLoginStore &
+  FactorStore &
+  ChallengeStore &
+  SessionStore;
 
 export interface MemoryStoreOptions {
   /**
@@ -51,6 +58,7 @@ export function memoryStore(options: MemoryStoreOptions = {}): Store {
     ...memoryPending(clock, maxEntries, cutoffs),
     ...memoryFactors(clock, maxEntries),
     ...memoryChallenges(clock, maxEntries),
+    ...memorySessions(clock, maxEntries),
     weaknesses: () => (inProduction ? [weakness] : []),
   };
 }

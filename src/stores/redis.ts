@@ -6,6 +6,7 @@ import { RedisConnection, type RedisClient } from './redis-connection.js';
 import { EvictionWatch } from './redis-eviction.js';
 import { redisChallenges, redisFactors } from './redis-factors.js';
 import { redisPending } from './redis-pending.js';
+import { redisSessions } from './redis-sessions.js';
 import { RedisTokenWatch } from './redis-token-watch.js';
 import { redisTokens } from './redis-tokens.js';
 
@@ -68,6 +69,7 @@ export function redisStore(redis: RedisClient, options: RedisStoreOptions = {}):
     ...redisPending(connection),
     ...redisFactors(connection),
     ...redisChallenges(connection),
+    ...redisSessions(connection),
     weaknesses: () => eviction.weaknesses,
     // On a Cluster each master would have to be watched: there every request asks.
     ...(!connection.isCluster && {
