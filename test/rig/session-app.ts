@@ -41,6 +41,8 @@ export interface SessionAppOptions extends Partial<LoginSessionOptions> {
   readonly issue?: IssueTokenOptions;
   /** Runs on `ANY /own`, behind koa-session alone. */
   readonly own?: (ctx: Koa.Context & SessionContext) => unknown;
+  /** Runs on `ANY /me`, between koa-session and `requireToken`. */
+  readonly beforeGuard?: (ctx: Koa.Context & SessionContext) => unknown;
   /** Runs before `issueToken`. */
   readonly beforeIssue?: (ctx: Koa.Context & SessionContext) => unknown;
 }
@@ -98,6 +100,7 @@ export async function sessionApp({
   origin = 'http://localhost',
   issue,
   own,
+  beforeGuard,
   beforeIssue,
   ...options
 }: SessionAppOptions) {
@@ -133,7 +136,11 @@ export async function sessionApp({
     const session = (ctx['session'] as AppSession | null)?.toJSON();
     ctx.body = { account: account.id, carry: token.carry, methods, session };
   };
-  router.all('/me', guard, handler);
+  const wait: Koa.Middleware = async (ctx, next) => {
+    await beforeGuard?.(ctx as never);
+    await next();
+  };
+  router.all('/me', wait, guard, handler);
   router.post('/fresh', guard, requireFreshLogin(factors), handler);
   router.delete('/session', guard, revokeToken(tokens));
   router.delete('/sessions', guard, revokeToken(tokens, { all: true }));
