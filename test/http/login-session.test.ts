@@ -790,14 +790,19 @@ describe('a session of which koa-session itself says that it has ended', () => {
 });
 
 describe('issueToken with carry session', () => {
-  function mountIssue(tokens: AccessTokens, settings?: ReturnType<typeof sessionOptions>) {
+  function mountIssue(
+    tokens: AccessTokens,
+    settings?: ReturnType<typeof sessionOptions>,
+    after?: (ctx: { session: { regenerate(): Promise<void> } }) => Promise<void>,
+  ) {
     const app = new Koa();
     const errors: Error[] = [];
     app.on('error', (error: Error) => errors.push(error));
     if (settings !== undefined) app.use(session(settings, app));
-    app.use((ctx, next) => {
+    app.use(async (ctx, next) => {
       passwordVerified(ctx as never, alice);
-      return next();
+      await next();
+      await after?.(ctx as never);
     });
     const both = { dangerouslyWithoutLockout: true, dangerouslyWithoutSecondFactor: true };
     app.use(issueToken(tokens, { carry: 'session', ...both }));
@@ -821,6 +826,23 @@ describe('issueToken with carry session', () => {
       expect(await tokens.list(alice)).toEqual([]);
     },
   );
+
+  it('gives its id once: a session that is made anew after it is that of a visitor', async () => {
+    const store = memoryStore();
+    const tokens = new AccessTokens({ store });
+    const settings = sessionOptions(tokens, { store, origin: 'http://localhost' });
+    let issued = '';
+    const { send, errors } = mountIssue(tokens, settings, async ({ session: own }) => {
+      issued = (await tokens.list(alice))[0]?.id ?? '';
+      await own.regenerate();
+    });
+    const given = cookiesOf(await send());
+    expect(issued).toMatch(/^[\w-]{43}$/);
+    const id = /portcullis_session=(pcss_[\w-]+)/.exec(given.at(-1) ?? '')?.[1] ?? '';
+    expect(await tokens.list(alice)).toEqual([]);
+    expect(await keptOf(store, id)).toMatch(/"login":null/);
+    expect(errors).toEqual([]);
+  });
 
   it('is not let through by requireToken of other tokens', async () => {
     const store = memoryStore();
