@@ -28,6 +28,9 @@ export {
 } from './middleware/audit-second-factors.js';
 export { secondFactorRoutes, type SecondFactorRoutesOptions } from './routes/second-factor-routes.js';
 
+// The options of koa-session.
+export { sessionOptions, type KoaSessionSettings, type LoginSessionOptions } from './http/login-session.js';
+
 // For login handlers of the app's own.
 export { passwordRefused, passwordVerified } from './http/login.js';
 export { refuse, type RefusalExtras } from './http/refuse.js';
@@ -50,7 +53,8 @@ export { type Member, type MemberFactors } from './core/factor-audit.js';
 export { type FactorFacts, type FactorStatus } from './core/factor-facts.js';
 export { type FactorKey } from './core/key-ring.js';
 export { type TotpEnrolment } from './core/totp-factors.js';
-export { AccessTokens, accessTokenPattern, type IssuedToken } from './core/access-tokens.js';
+export { AccessTokens, type IssuedToken } from './core/access-tokens.js';
+export { accessTokenPattern, sessionIdPattern } from './core/token-secret.js';
 export { type AccessTokensOptions } from './core/token-options.js';
 export { type TokenCacheOptions } from './core/token-cache.js';
 export { type RobotGrant, type TokenCarrier, type TokenGrant } from './core/token-grant.js';
@@ -101,5 +105,6 @@ export {
   type PendingLoginStore,
   type StoredPendingLogin,
 } from './core/pending-store.js';
+export { type SessionStore } from './core/session-store.js';
 export { type ChallengeStore, type FactorDocument, type FactorStore } from './core/factor-store.js';
 export { type BreachAnswer, type BreachSource } from './core/breach-source.js';

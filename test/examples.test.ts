@@ -8,6 +8,7 @@ import type Koa from 'koa';
 import request, { type Test } from 'supertest';
 import { app as ownPasswordStep } from '../examples/own-password-step.js';
 import { app as ownRefusals } from '../examples/own-refusals.js';
+import { app as dashboardApp } from '../examples/dashboard.js';
 import { appOn as appOnFactors, openFactors } from '../examples/durable-factors.js';
 import { app as organisation, resets } from '../examples/organisation.js';
 import { appOn, fileAttempts } from '../examples/own-store.js';
@@ -47,7 +48,9 @@ function tokenIn(response: { readonly body: unknown }): string {
 
 describe('every example', () => {
   const files = readdirSync('examples').filter(
-    (name) => name.endsWith('.ts') && !['run-directly.ts', 'second-factors-page.ts'].includes(name),
+    (name) =>
+      name.endsWith('.ts') &&
+      !['run-directly.ts', 'second-factors-page.ts', 'dashboard-pages.ts'].includes(name),
   );
 
   it('is exercised here', () => {
@@ -347,6 +350,49 @@ describe('durable-factors', () => {
       await again.destroy();
     } finally {
       rmSync(folder, { recursive: true, force: true });
+    }
+  });
+});
+
+describe('dashboard', () => {
+  it('logs in by forms, in two steps once there is a factor, and out again', async () => {
+    const server = dashboardApp.listen(0);
+    const browser = request.agent(server);
+    const post = (path: string, form: object = {}) => browser.post(path).type('form').send(form);
+    const right = { username: 'alice', password: rightPassword };
+    try {
+      await browser.get('/').expect(302).expect('Location', '/login');
+      expect((await browser.get('/login').expect(200)).text).toContain('name="password"');
+      const wrong = await post('/login', { ...right, password: '<b>wrong</b>' }).expect(401);
+      expect(wrong.text).toContain('role="alert"');
+      expect(wrong.text).not.toContain('<b>');
+
+      const loggedIn = await post('/login', right).expect(303).expect('Location', '/');
+      expect(String(loggedIn.headers['set-cookie'])).toMatch(/^portcullis_session=pcss_.*; httponly$/);
+      await browser.get('/').expect(200, /alice.*Page views in this session: 1\./s);
+      await browser.get('/').expect(200, /Page views in this session: 2\./);
+      await request(server).get('/').expect(302);
+      await post('/logout').set('Origin', 'https://evil.example').expect(403);
+
+      const leftMs = 30_000 - (Date.now() % 30_000);
+      if (leftMs < 5000) await sleep(leftMs + 50);
+      const enrolment = await post('/totp').expect(200);
+      const secret = /<code>([A-Z2-7]+)<\/code>/.exec(enrolment.text)?.[1] ?? '';
+      const codes = await post('/totp/confirm', { otp_token: codeNow(secret, -1) }).expect(200);
+      expect(codes.text.match(/<li><code>/g)).toHaveLength(10);
+
+      await post('/logout').expect(303).expect('Location', '/login');
+      await browser.get('/').expect(302);
+      const second = await post('/login', right).expect(401);
+      const pending = /name="pending" value="(pcpl_[\w-]+)"/.exec(second.text)?.[1] ?? '';
+      const again = await post('/login/second-factor', { pending, otp_token: '000000' }).expect(401);
+      expect(again.text).toContain(pending);
+      await post('/login/second-factor', { pending, otp_token: codeNow(secret) }).expect(303);
+      await browser.get('/').expect(200, /Page views in this session: 1\./);
+      await post('/logout/everywhere').expect(303);
+      await browser.get('/').expect(302);
+    } finally {
+      server.close();
     }
   });
 });

@@ -1,8 +1,6 @@
 import { accountKey, checkedAccount, type Account } from './account.js';
-import { keyHash } from './key-hash.js';
 import { Login } from './login.js';
 import { readOptions, text } from './options.js';
-import { SecretText } from './secret-text.js';
 import { ask, isBoolean, isCount, nonsense } from './store-call.js';
 import { readTokenCache, type TokenCache } from './token-cache.js';
 import {
@@ -21,6 +19,7 @@ import {
   type VerifiedToken,
 } from './token-record.js';
 import { TokenReader } from './token-reader.js';
+import { tokenKey, tokenSecrets } from './token-secret.js';
 import { isStoredTokenOrNull, isStoredTokens, type TokenStore } from './token-store.js';
 import { idleMsOf, TokenUses } from './token-uses.js';
 
@@ -29,11 +28,6 @@ export interface IssuedToken {
   readonly secret: string;
   readonly facts: VerifiedToken;
 }
-
-const secrets = { bearer: new SecretText('pcat_'), session: new SecretText('pcss_') };
-
-/** Regular expression source that matches every access token, for secret scanners. */
-export const accessTokenPattern: string = secrets.bearer.pattern;
 
 /**
  * Opaque bearer tokens (RFC 6750): 256 random bits, kept as a SHA-256 hash, revocable at once. Neither a
@@ -105,10 +99,10 @@ export class AccessTokens {
       carry = 'bearer',
       idleSeconds = null,
     } = grant;
-    const secret = secrets[carry].create();
+    const secret = tokenSecrets[carry].create();
     const record = { account: account.id, scope, name, address, client, carry, idleSeconds, ...proof };
     const token = {
-      key: keyHash('token', secret),
+      key: tokenKey(secret),
       account: accountKey(account.id),
       lifetimeMs: (grant.lifetimeSeconds ?? this.#lifetimeSeconds) * 1000,
       idleMs: idleMsOf(idleSeconds),
@@ -133,10 +127,10 @@ export class AccessTokens {
    * answered without a hash or a store call.
    */
   check(token: string, carry: TokenCarrier = 'bearer'): Promise<VerifiedToken | null> {
-    if (!secrets[carry].isWellFormed(token)) return Promise.resolve(null);
+    if (!tokenSecrets[carry].isWellFormed(token)) return Promise.resolve(null);
     const kept = this.recall(token, carry);
     if (kept !== undefined) return Promise.resolve(kept);
-    const key = keyHash('token', token);
+    const key = tokenKey(token);
     return this.#cache?.keep(token, key, () => this.#read(key)) ?? this.#read(key);
   }
 

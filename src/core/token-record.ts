@@ -3,6 +3,7 @@ import { StoreUnavailable } from './errors.js';
 import { parseRecord } from './record.js';
 import { isCount, isTextOrNull, own } from './store-call.js';
 import type { TokenCarrier } from './token-grant.js';
+import { tokenKey } from './token-secret.js';
 import type { StoredToken } from './token-store.js';
 
 /** What may be known of a token. The token itself is shown once, in the answer to the login. */
@@ -84,6 +85,11 @@ export function readTokenRecord({ key, createdAt, expiresAt, usedAt, record }: S
 /** The hash that a token is stored under, in shorter letters. */
 function idOfKey(key: string): string {
   return Buffer.from(key, 'hex').toString('base64url');
+}
+
+/** The id of the token with this secret, whether there is one or not. */
+export function idOfSecret(secret: string): string {
+  return idOfKey(tokenKey(secret));
 }
 
 /** Null for what is no token's id. */

@@ -5,7 +5,7 @@ import { refuse } from './refuse.js';
 
 /** What the Authorization header holds, as RFC 6750 section 2.1 reads it. */
 export type Bearer =
-  | { readonly kind: 'token'; readonly token: string }
+  | { readonly kind: 'bearer'; readonly token: string }
   | { readonly kind: 'none' }
   | { readonly kind: 'malformed' };
 
@@ -21,7 +21,7 @@ export function readBearer(ctx: AuthContext): Bearer {
   if (/^bearer [A-Za-z0-9._~+/=-]+$/i.test(authorization)) {
     // Most requests have no such word at all: only then is the query parsed.
     const isTwice = url.includes('access_token=') && /(?:^|&)access_token=/.test(ctx.querystring);
-    return isTwice ? malformed : { kind: 'token', token: authorization.slice(7) };
+    return isTwice ? malformed : { kind: 'bearer', token: authorization.slice(7) };
   }
   return /^bearer(?:$|[\s,])/i.test(authorization) ? malformed : none;
 }

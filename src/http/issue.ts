@@ -7,6 +7,7 @@ import { emitEvent } from './events.js';
 import { loginOf } from './login.js';
 import { refuseMisordered, type Misordered } from './misordered.js';
 import { decided, refuse } from './refuse.js';
+import { carryLogin } from './session-login.js';
 
 /** Which steps of a login the app does elsewhere, or not at all. */
 export interface LoginDemands {
@@ -38,10 +39,7 @@ export async function issueOn(
   grant: TokenGrant,
 ): Promise<IssuedToken | undefined> {
   const address = clientAddress(ctx);
-  const issued = await decided(
-    ctx,
-    login.returned.then(() => tokens.issue(login, { ...grant, address })),
-  );
+  const issued = await decided(ctx, issue());
   if (issued === undefined) return undefined;
   if (issued === null) {
     refuse(ctx, login.resumed === undefined ? 'invalid_credentials' : 'pending_login_invalid');
@@ -52,6 +50,13 @@ export async function issueOn(
   emitEvent(ctx, { name: 'token.issued', account: account.id, token: token.id, scope: token.scope });
   emitEvent(ctx, { name: 'login.succeeded', account: account.id, methods, token: token.id });
   return issued;
+
+  async function issue(): Promise<IssuedToken | null> {
+    await login.returned;
+    const made = await tokens.issue(login, { ...grant, address });
+    if (made !== null && grant.carry === 'session') await carryLogin(ctx, tokens, made);
+    return made;
+  }
 }
 
 /** The answer of RFC 6749 section 5.1, and beside it what lists of tokens say. */

@@ -8,6 +8,9 @@ import type { AuthContext } from './auth-state.js';
  */
 export function isFromAnotherSite(ctx: AuthContext, ownOrigin: string | undefined): boolean {
   const origin = ctx.get('Origin');
-  if (origin !== '' && ownOrigin !== undefined) return origin !== ownOrigin;
-  return ['cross-site', 'same-site'].includes(ctx.get('Sec-Fetch-Site'));
+  const site = ctx.get('Sec-Fetch-Site');
+  // A form on the app's own page says so where that page sends no referrer. From a sandboxed frame it is cross-site.
+  const isOwnWithoutReferrer = origin === 'null' && site === 'same-origin';
+  if (origin !== '' && ownOrigin !== undefined && !isOwnWithoutReferrer) return origin !== ownOrigin;
+  return ['cross-site', 'same-site'].includes(site);
 }

@@ -2,9 +2,12 @@ import { AccessTokens } from '../core/access-tokens.js';
 import type { Account } from '../core/account.js';
 import { demandInstance } from '../core/instance.js';
 import { flag, readOptions, type Rule } from '../core/options.js';
-import { tokenGrantRules, type TokenGrant } from '../core/token-grant.js';
+import { tokenGrantRules, type TokenCarrier, type TokenGrant } from '../core/token-grant.js';
 import type { AuthContext, AuthMiddleware } from '../http/auth-state.js';
 import { answerToken, issueOn, provenLogin } from '../http/issue.js';
+import { refuse } from '../http/refuse.js';
+import { demandSession } from '../http/session-login.js';
+import { isFromAnotherSite } from '../http/site.js';
 
 /** What is known of a login when its token is decided on. */
 export interface LoginFacts {
@@ -43,6 +46,13 @@ export interface IssueTokenOptions {
    */
   readonly idleSeconds?: PerLogin<number>;
   /**
+   * What brings the token along: the client in a header, or the browser in the cookie of its session, for which
+   * koa-session has run with `sessionOptions`. The answer of the latter holds no `access_token`.
+   *
+   * @default 'bearer'
+   */
+  readonly carry?: TokenCarrier;
+  /**
    * Issue tokens for logins whose attempts `lockout` did not count. For apps that limit guessing elsewhere.
    *
    * @default false
@@ -68,6 +78,7 @@ export function issueToken(tokens: AccessTokens, options: IssueTokenOptions = {}
     name,
     lifetimeSeconds,
     idleSeconds,
+    carry = 'bearer',
     dangerouslyWithoutLockout = false,
     dangerouslyWithoutSecondFactor = false,
   } = readOptions<IssueTokenOptions>('issueToken', options, {
@@ -75,18 +86,25 @@ export function issueToken(tokens: AccessTokens, options: IssueTokenOptions = {}
     name: perLogin(tokenGrantRules.name),
     lifetimeSeconds: perLogin(tokenGrantRules.lifetimeSeconds),
     idleSeconds: perLogin(tokenGrantRules.idleSeconds),
+    carry: tokenGrantRules.carry,
     dangerouslyWithoutLockout: flag,
     dangerouslyWithoutSecondFactor: flag,
   });
   const demands = { lockout: !dangerouslyWithoutLockout, secondFactor: !dangerouslyWithoutSecondFactor };
 
   return async function issueToken(ctx) {
+    if (carry === 'session') {
+      const { origin } = demandSession(ctx, tokens);
+      // Or a page of another site could log its visitor in, to an account of its own (login CSRF).
+      if (isFromAnotherSite(ctx, origin)) return refuse(ctx, 'csrf_rejected');
+    }
     const login = provenLogin(ctx, 'issueToken', demands);
     if (login?.account === undefined) return;
     const decide = perLoginOf(login.account, ctx, login.methods);
     const granted = scope === undefined ? '' : decide(scope, '');
     const grant: TokenGrant = {
       scope: granted,
+      carry,
       ...(name !== undefined && { name: decide(name, granted) }),
       ...(lifetimeSeconds !== undefined && { lifetimeSeconds: decide(lifetimeSeconds, granted) }),
       ...(idleSeconds !== undefined && { idleSeconds: decide(idleSeconds, granted) }),

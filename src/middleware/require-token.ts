@@ -7,7 +7,8 @@ import type { VerifiedToken } from '../core/token-record.js';
 import { tell, type AuthContext, type AuthMiddleware } from '../http/auth-state.js';
 import { keepVerified, readBearer, refuseBearer } from '../http/bearer.js';
 import { findAgain, type AccountFinder } from '../http/find-account.js';
-import { decided } from '../http/refuse.js';
+import { decided, refuse } from '../http/refuse.js';
+import { readSession } from '../http/session-login.js';
 
 export interface RequireTokenOptions {
   /**
@@ -25,8 +26,9 @@ export interface RequireTokenOptions {
 }
 
 /**
- * Protects a route: lets through requests with a live access token in the Authorization header (RFC 6750), and
- * says on `ctx.state.auth` whose it is. A second factor is not asked for here: it protects the login.
+ * Protects a route: lets through requests with a live access token in the Authorization header (RFC 6750), or without
+ * that header by a session that carries a login (`sessionOptions`), and says on `ctx.state.auth` whose it is. A second
+ * factor is not asked for here: it protects the login.
  */
 export function requireToken(tokens: AccessTokens, options: RequireTokenOptions = {}): AuthMiddleware {
   demandInstance('requireToken', AccessTokens, tokens);
@@ -39,11 +41,13 @@ export function requireToken(tokens: AccessTokens, options: RequireTokenOptions 
   // No async function: a token that this process keeps costs no promise of its own.
   return function requireToken(ctx, next) {
     const bearer = readBearer(ctx);
-    if (bearer.kind === 'none') return refused(refuseBearer(ctx, 'none'));
-    if (bearer.kind === 'malformed') return refused(refuseBearer(ctx, 'invalid_request'));
-    const kept = tokens.recall(bearer.token);
+    const sent = bearer.kind === 'none' ? readSession(ctx, tokens) : bearer;
+    if (sent.kind === 'none') return refused(refuseBearer(ctx, 'none'));
+    if (sent.kind === 'malformed') return refused(refuseBearer(ctx, 'invalid_request'));
+    if (sent.kind === 'foreign') return refused(refuse(ctx, 'csrf_rejected'));
+    const kept = tokens.recall(sent.token, sent.kind);
     if (kept !== undefined) return admit(ctx, kept, next);
-    return decided(ctx, tokens.check(bearer.token)).then((found) => {
+    return decided(ctx, tokens.check(sent.token, sent.kind)).then((found) => {
       if (found === undefined) return undefined;
       return found === null ? refuseBearer(ctx, 'invalid_token') : admit(ctx, found, next);
     });

@@ -5,6 +5,7 @@ import type { AuthMiddleware } from '../http/auth-state.js';
 import { demandToken } from '../http/bearer.js';
 import { emitEvent } from '../http/events.js';
 import { decided } from '../http/refuse.js';
+import { endSession } from '../http/session-login.js';
 
 export interface RevokeTokenOptions {
   /**
@@ -15,7 +16,7 @@ export interface RevokeTokenOptions {
   readonly all?: boolean;
 }
 
-/** Logs out: revokes the token that `requireToken` has verified before it, and answers 204. */
+/** Logs out: revokes the token that `requireToken` has verified before it, ends the session that carried it, and answers 204. */
 export function revokeToken(tokens: AccessTokens, options: RevokeTokenOptions = {}): AuthMiddleware {
   demandInstance('revokeToken', AccessTokens, tokens);
   const { all = false } = readOptions<RevokeTokenOptions>('revokeToken', options, { all: flag });
@@ -27,6 +28,7 @@ export function revokeToken(tokens: AccessTokens, options: RevokeTokenOptions = 
     const revoked = all ? tokens.revokeAll(account) : tokens.revoke(token.id).then(Number);
     const count = await decided(ctx, revoked);
     if (count === undefined) return;
+    if (token.carry === 'session') endSession(ctx);
     ctx.status = 204;
     if (all) emitEvent(ctx, { name: 'tokens.revoked', account: account.id, count });
     else emitEvent(ctx, { name: 'token.revoked', account: account.id, token: token.id });

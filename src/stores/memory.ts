@@ -2,23 +2,30 @@ import type { AttemptStore } from '../core/attempt-store.js';
 import type { ChallengeStore, FactorStore } from '../core/factor-store.js';
 import { callback, integer, readOptions } from '../core/options.js';
 import type { PendingLoginStore } from '../core/pending-store.js';
+import type { SessionStore } from '../core/session-store.js';
 import type { TokenStore } from '../core/token-store.js';
 import { memoryAttempts } from './memory-attempts.js';
 import { memoryClock } from './memory-clock.js';
 import { memoryCutoffs } from './memory-cutoffs.js';
 import { memoryChallenges, memoryFactors } from './memory-factors.js';
 import { memoryPending } from './memory-pending.js';
+import { memorySessions } from './memory-sessions.js';
 import { memoryTokens } from './memory-tokens.js';
 
 /** Every port that the core declares. */
-export type Store = AttemptStore & TokenStore & PendingLoginStore & FactorStore & ChallengeStore;
+export type Store = AttemptStore &
+  TokenStore &
+  PendingLoginStore &
+  FactorStore &
+  ChallengeStore &
+  SessionStore;
 
 export interface MemoryStoreOptions {
   /**
-   * Most records of each kind: counted subjects, tokens, accounts with a pending login, accounts with factors,
+   * Most records of each kind: counted subjects, tokens, sessions, accounts with a pending login, accounts with factors,
    * credentials of security keys, challenges. Beyond it new ones are refused with `store_unavailable`. About 0.4 KB for
-   * a subject, 0.8 KB for a token, 0.5 KB for a credential or a challenge, 1.2 KB for an account and 1 KB more for each
-   * of its factors, and up to 3.3 KB for the pending logins of an account.
+   * a subject, 0.8 KB for a token, 0.5 KB for a credential or a challenge, 0.4 KB and its content for a session, 1.2 KB for
+   * an account and 1 KB more for each of its factors, and up to 3.3 KB for the pending logins of an account.
    *
    * @default 100_000
    */
@@ -51,6 +58,7 @@ export function memoryStore(options: MemoryStoreOptions = {}): Store {
     ...memoryPending(clock, maxEntries, cutoffs),
     ...memoryFactors(clock, maxEntries),
     ...memoryChallenges(clock, maxEntries),
+    ...memorySessions(clock, maxEntries),
     weaknesses: () => (inProduction ? [weakness] : []),
   };
 }

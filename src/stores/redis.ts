@@ -5,6 +5,7 @@ import { RedisConnection, type RedisClient } from './redis-connection.js';
 import { EvictionWatch } from './redis-eviction.js';
 import { redisChallenges, redisFactors } from './redis-factors.js';
 import { redisPending } from './redis-pending.js';
+import { redisSessions } from './redis-sessions.js';
 import { RedisTokenWatch } from './redis-token-watch.js';
 import { redisTokens } from './redis-tokens.js';
 
@@ -67,6 +68,7 @@ export function redisStore(redis: RedisClient, options: RedisStoreOptions = {}):
     ...redisPending(connection),
     ...redisFactors(connection),
     ...redisChallenges(connection),
+    ...redisSessions(connection),
     weaknesses: () => eviction.weaknesses,
     watchTokens: (watcher, maxStaleMs) => {
       watches.push(new RedisTokenWatch(connection, watcher, maxStaleMs));

@@ -82,6 +82,7 @@ async function createTables(db: SqlDatabase, prefix: string): Promise<void> {
     .addColumn('version', 'varchar(36)', needed)
     .addColumn('record', 'text', needed)
     .execute();
+  await ending('sessions', 'id').addColumn('record', 'text', needed).execute();
   for (const [table, column] of indexes) {
     // oxlint-disable-next-line no-await-in-loop -- statements of one transaction
     await schema.createIndex(`${names[table]}_${column}`).on(names[table]).column(column).execute();
@@ -96,6 +97,7 @@ const indexes = [
   ['pending', 'ends'],
   ['pending', 'account'],
   ['challenges', 'ends'],
+  ['sessions', 'ends'],
 ] as const;
 
 async function dropTables(db: SqlDatabase, prefix: string): Promise<void> {

@@ -49,11 +49,21 @@ export interface SqlTables {
     readonly version: string;
     readonly record: Column<string>;
   };
+  readonly sessions: Ending & { readonly id: string; readonly record: Column<string> };
 }
 
 export type SqlTableNames = { readonly [K in keyof SqlTables]: K };
 
-const tables = ['attempts', 'tokens', 'cutoffs', 'pending', 'factors', 'credentials', 'challenges'] as const;
+const tables = [
+  'attempts',
+  'tokens',
+  'cutoffs',
+  'pending',
+  'factors',
+  'credentials',
+  'challenges',
+  'sessions',
+] as const;
 
 /** Names with the prefix. Their types leave it out, so that queries are checked against the columns. */
 export function tableNames(prefix: string): SqlTableNames {

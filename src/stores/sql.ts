@@ -2,6 +2,7 @@ import type { AttemptStore } from '../core/attempt-store.js';
 import type { ChallengeStore, FactorStore } from '../core/factor-store.js';
 import { describe, readOptions } from '../core/options.js';
 import type { PendingLoginStore } from '../core/pending-store.js';
+import type { SessionStore } from '../core/session-store.js';
 import type { TokenStore } from '../core/token-store.js';
 import { sqlAttempts } from './sql-attempts.js';
 import { sqlChallenges } from './sql-challenges.js';
@@ -11,6 +12,7 @@ import { dialectOf, type SqlDialect } from './sql-dialect.js';
 import { sqlFactors } from './sql-factors.js';
 import { defaultSqlPrefix, sqlPrefix, type SqlDatabase } from './sql-migrations.js';
 import { sqlPending } from './sql-pending.js';
+import { sqlSessions } from './sql-sessions.js';
 import { tableNames } from './sql-tables.js';
 import { sqlTokens } from './sql-tokens.js';
 
@@ -23,7 +25,8 @@ export interface SqlStoreOptions {
   readonly prefix?: string;
 }
 
-export interface SqlStore extends AttemptStore, TokenStore, PendingLoginStore, FactorStore, ChallengeStore {}
+export interface SqlStore
+  extends AttemptStore, TokenStore, PendingLoginStore, FactorStore, ChallengeStore, SessionStore {}
 
 /**
  * Keeps everything in PostgreSQL or SQLite, in the tables of `sqlMigrations`. Time is the database's own. Its
@@ -45,6 +48,7 @@ export function sqlStore(kysely: SqlDatabase, options: SqlStoreOptions = {}): Sq
     ...sqlPending(connection, cutoffs),
     ...sqlFactors(connection),
     ...sqlChallenges(connection),
+    ...sqlSessions(connection),
   };
 }
 

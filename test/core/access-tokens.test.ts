@@ -1,6 +1,7 @@
 import { inspect } from 'node:util';
 import { afterEach, describe, expect, it } from '@jest/globals';
-import { AccessTokens, accessTokenPattern } from '../../src/core/access-tokens.js';
+import { AccessTokens } from '../../src/core/access-tokens.js';
+import { accessTokenPattern } from '../../src/core/token-secret.js';
 import { StoreUnavailable } from '../../src/core/errors.js';
 import { freshLoginRule, isRecentLogin } from '../../src/core/fresh-login.js';
 import { Login } from '../../src/core/login.js';

@@ -377,7 +377,7 @@ describe('issueToken rejects bad options', () => {
     [
       tokens,
       { ttl: 60 },
-      'issueToken: unknown option "ttl"; it takes scope, name, lifetimeSeconds, idleSeconds, dangerouslyWithoutLockout, dangerouslyWithoutSecondFactor',
+      'issueToken: unknown option "ttl"; it takes scope, name, lifetimeSeconds, idleSeconds, carry, dangerouslyWithoutLockout, dangerouslyWithoutSecondFactor',
     ],
     [
       tokens,

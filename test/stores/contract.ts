@@ -774,5 +774,77 @@ export function describeStore(name: string, makeStore: () => Promise<StoreUnderT
         expect(await store.takeChallenge(key)).toBe(record);
       });
     });
+
+    describe('keeps sessions so that', () => {
+      it('one is read until it is removed', async () => {
+        const key = hash();
+        expect(await store.readSession(key)).toBeNull();
+        expect(await store.saveSession(key, 'record', minute)).toBeUndefined();
+        expect(await times(20, () => store.readSession(key))).toEqual(Array(20).fill('record'));
+        expect(await store.removeSession(key)).toBeUndefined();
+        expect(await store.readSession(key)).toBeNull();
+        expect(await store.removeSession(key)).toBeUndefined();
+      });
+
+      it('the next record replaces it, with its own lifetime', async () => {
+        const key = hash();
+        await store.saveSession(key, 'short', 80);
+        await store.saveSession(key, 'long', minute);
+        await pass(81);
+        expect(await store.readSession(key)).toBe('long');
+        expect(await store.updateSession(key, 'short', 80)).toBe(true);
+        expect(await store.readSession(key)).toBe('short');
+        await pass(81);
+        expect(await store.readSession(key)).toBeNull();
+      });
+
+      it('one that has gone is not brought back by an update: removed, ended or never there', async () => {
+        const [removed, ended, unknown] = [hash(), hash(), hash()];
+        await store.saveSession(removed, 'record', minute);
+        await store.removeSession(removed);
+        await store.saveSession(ended, 'record', 60);
+        await pass(61);
+        for (const key of [removed, ended, unknown]) {
+          expect(await store.updateSession(key, 'late', minute)).toBe(false);
+          expect(await store.readSession(key)).toBeNull();
+        }
+        await store.saveSession(ended, 'new', minute);
+        expect(await store.readSession(ended)).toBe('new');
+      });
+
+      it('no update in parallel with a removal leaves anything behind', async () => {
+        for (let round = 0; round < 10; round += 1) {
+          const key = hash();
+          await store.saveSession(key, 'record', minute);
+          await Promise.all([
+            times(10, (i) => store.updateSession(key, `late ${i}`, minute)),
+            store.removeSession(key),
+            times(10, (i) => store.updateSession(key, `later ${i}`, minute)),
+          ]);
+          expect(await store.readSession(key)).toBeNull();
+          expect(await store.updateSession(key, 'last', minute)).toBe(false);
+        }
+      });
+
+      it('keys are apart, and nothing else of the same name is touched', async () => {
+        const [one, other] = [hash(), hash()];
+        await store.saveSession(one, 'one', minute);
+        await store.saveChallenge(one, 'challenge', minute);
+        expect(await store.updateSession(other, 'other', minute)).toBe(false);
+        await store.saveSession(other, 'other', minute);
+        await store.removeSession(one);
+        expect(await store.readSession(other)).toBe('other');
+        expect(await store.readChallenge(one)).toBe('challenge');
+        expect(await store.readToken(other)).toBeNull();
+      });
+
+      it.each(Object.entries(oddTexts))('one of %s comes back as it was', async (_what, record) => {
+        const key = hash();
+        await store.saveSession(key, record, minute);
+        expect(await store.readSession(key)).toBe(record);
+        expect(await store.updateSession(key, `1 ${record}`, minute)).toBe(true);
+        expect(await store.readSession(key)).toBe(`1 ${record}`);
+      });
+    });
   });
 }

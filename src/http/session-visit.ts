@@ -1,0 +1,97 @@
+import type { LoginSessions } from '../core/login-sessions.js';
+import type { AuthContext } from './auth-state.js';
+
+/** A login that is to have a session of its own. */
+interface NextLogin {
+  /** The token's secret: the id of that session. */
+  readonly id: string;
+  /** Key of its account. */
+  readonly login: string;
+}
+
+/** What one request has to do with sessions, out of reach of whoever can write `ctx.session`. */
+export class SessionVisit {
+  /** The session that is kept, as far as this request knows; undefined for none. */
+  #kept: { readonly id: string; readonly login: string | null } | undefined;
+  #next: NextLogin | undefined;
+  /** The login whose id was taken. */
+  #taken: NextLogin | undefined;
+  #lost: string | undefined;
+  #isOver = false;
+
+  /** @param origin - The app's own: where its pages come from. */
+  constructor(
+    readonly sessions: LoginSessions,
+    readonly origin: string,
+  ) {}
+
+  /** Key of the account that is logged in; null for a visitor. */
+  get login(): string | null {
+    return this.#kept?.login ?? null;
+  }
+
+  /**
+   * The id of the session that carries a login.
+   *
+   * @param shown - The one that koa-session shows to the app: it may have refused or dropped what was loaded.
+   */
+  loginId(shown: string | undefined): string | undefined {
+    return this.login !== null && this.#kept?.id === shown ? shown : undefined;
+  }
+
+  async load(id: string): Promise<object | undefined> {
+    const found = await this.sessions.read(id);
+    if (found === null) return undefined;
+    this.#kept = { id, login: found.login };
+    return found.content;
+  }
+
+  /** The next id is that of this login, once. */
+  expect(next: NextLogin): void {
+    this.#next = next;
+  }
+
+  nextId(): string {
+    this.#taken = this.#next;
+    this.#next = undefined;
+    return this.#taken?.id ?? this.sessions.createId();
+  }
+
+  async save(id: string, content: object, lifetimeMs: number): Promise<void> {
+    if (!this.mayWrite(id)) return;
+    const isNew = id !== this.#kept?.id;
+    const loginOfNew = id === this.#taken?.id ? this.#taken.login : null;
+    const login = isNew ? loginOfNew : this.login;
+    const isKept = await this.sessions.write(id, { login, content }, lifetimeMs, isNew);
+    // Else another request has ended it meanwhile, and the browser may have another one by now.
+    if (isKept) this.#kept = { id, login };
+    else this.#lost = id;
+  }
+
+  async end(id: string): Promise<void> {
+    await this.sessions.end(id);
+    if (id === this.#kept?.id) this.#kept = undefined;
+  }
+
+  /** Whether this request may still write the session with this id, and give the browser its cookie. */
+  mayWrite(id: string): boolean {
+    return !this.#isOver && id !== this.#lost;
+  }
+
+  /** It may not write any any more. */
+  abandon(): void {
+    this.#isOver = true;
+  }
+}
+
+// Keyed by the context object itself: nothing that a client or another middleware writes can name a session.
+const visits = new WeakMap<object, SessionVisit>();
+
+export function keepVisit(ctx: AuthContext, visit: SessionVisit): void {
+  visits.set(ctx, visit);
+}
+
+/** Undefined where koa-session did not run for this request, or not with `sessionOptions`. */
+export function visitOf(ctx: AuthContext): SessionVisit | undefined {
+  return visits.get(ctx);
+}
