@@ -1378,7 +1378,7 @@ describe('secondFactorRoutes reject bad options', () => {
     [
       factors,
       { prefix: '/x' },
-      `${owner} unknown option "prefix"; it takes withinSeconds, factor, userName, policy`,
+      `${owner} unknown option "prefix"; it takes withinSeconds, factor, userName, policy, revokeOthers`,
     ],
     [factors, { userName: 'alice' }, `${owner} option userName must be a function, not "alice"`],
     [
