@@ -1,4 +1,5 @@
 import { describe, expect, it, jest } from '@jest/globals';
+import type { Response } from 'supertest';
 import type { AuthMiddleware } from '../../src/http/auth-state.js';
 import { tokenRoutes } from '../../src/routes/token-routes.js';
 import type { Store } from '../../src/stores/memory.js';
@@ -165,7 +166,7 @@ describe('tokenRoutes refuse', () => {
       '%E0%A4%A',
       '..%2Fcurrent',
     ];
-    const answers = [];
+    const answers: Response[] = [];
     for (const id of ids) {
       rig.quiet();
       answers.push(await rig.at('delete', `/${id}`, token).expect(404));
@@ -173,7 +174,7 @@ describe('tokenRoutes refuse', () => {
     }
     const [first] = answers;
     expect(first?.body).toEqual(refused('not_found'));
-    const namesOf = (one: (typeof answers)[number]) => Object.keys(one.headers as object).toSorted();
+    const namesOf = (one: Response) => Object.keys(one.headers as object).toSorted();
     for (const one of answers) {
       expect([one.text, one.headers['cache-control']]).toEqual([first?.text, 'no-store']);
       expect(namesOf(one)).toEqual(namesOf(first ?? one));
