@@ -325,10 +325,12 @@ describe('organisation', () => {
   });
 });
 
+function send(method: 'get' | 'post' | 'delete', path: string, token: string, body?: object): Test {
+  return request(robots.callback())[method](path).set('Authorization', `Bearer ${token}`).send(body);
+}
+
 describe('robots', () => {
   it('gives a robot a token that deploys, manages nothing, and ends when its administrator says so', async () => {
-    const send = (method: 'get' | 'post' | 'delete', path: string, token: string, body?: object): Test =>
-      request(robots.callback())[method](path).set('Authorization', `Bearer ${token}`).send(body);
     const nightly = { name: 'nightly', scope: 'deploy' };
     const weak = tokenIn(await login(robots, '/tokens', 'alice', rightPassword));
     const refused = await send('post', '/robots/ci/tokens', weak, nightly);

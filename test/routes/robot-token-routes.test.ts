@@ -1,3 +1,4 @@
+import { EventEmitter, once } from 'node:events';
 import { describe, expect, it, jest } from '@jest/globals';
 import { AccessTokens } from '../../src/core/access-tokens.js';
 import type { Account } from '../../src/core/account.js';
@@ -205,8 +206,9 @@ describe('robotTokenRoutes let through', () => {
       asked.push([actor, robot, ctx.method]);
       return true;
     };
-    const robot = async (): Promise<Account> => ({ id: 'ci' });
-    const rig = mount({ options: { actor: undefined as never, mayManage, robot } });
+    const rig = mount({
+      options: { actor: undefined as never, mayManage, robot: async () => ({ id: 'ci' }) },
+    });
     await rig.issue(await rig.own()).expect(201);
     expect(asked).toEqual([[{ id: 'alice' }, { id: 'ci' }, 'POST']]);
   });
@@ -396,7 +398,8 @@ describe('robotTokenRoutes refuse', () => {
     const rig = mount({ options: { actor: actor as () => null, mayManage: () => true } });
     const { facts } = await rig.robot();
     const token = await rig.own();
-    for (const [, send] of every) await send(rig, token, facts.token.id).expect(503);
+    for (const [, send] of every)
+      expect((await send(rig, token, facts.token.id).expect(503)).body).toEqual(refused('store_unavailable'));
     await expectNothingDone(rig, facts.token.id);
   });
 
@@ -533,7 +536,10 @@ describe('robotTokenRoutes refuse', () => {
     const { facts } = await rig.robot();
     const token = await rig.own('bob');
     const forged = { 'X-User-Id': 'alice', 'X-Original-User': 'alice', 'X-Forwarded-User': 'alice' };
-    for (const [, send] of every) await send(rig, token, facts.token.id).set(forged).expect(403);
+    for (const [, send] of every) {
+      const { body } = await send(rig, token, facts.token.id).set(forged).expect(403);
+      expect(body).toEqual(refused('forbidden'));
+    }
     await expectNothingDone(rig, facts.token.id);
   });
 
@@ -612,15 +618,25 @@ describe('robotTokenRoutes refuse', () => {
 
 describe('robotTokenRoutes, in parallel,', () => {
   it('end one token once: one answer is 204, the other 404 (TOK-18)', async () => {
-    for (let run = 0; run < 10; run += 1) {
-      const rig = mount();
-      const { facts } = await rig.robot();
-      const tokens = [await rig.own('alice'), await rig.own('carol')];
-      rig.events.splice(0);
-      const answers = await Promise.all(tokens.map((token) => rig.end(facts.token.id, token)));
-      expect(answers.map(({ status }) => status).toSorted((a, b) => a - b)).toEqual([204, 404]);
-      expect(rig.events.map(({ name }) => name)).toEqual(['token.revoked']);
-    }
+    const both = new EventEmitter();
+    let asked = 0;
+    const rig = mount({
+      options: {
+        // Both have found the token before either ends it.
+        async audit() {
+          asked += 1;
+          if (asked === 1) await once(both, 'asked');
+          else both.emit('asked');
+        },
+      },
+    });
+    const { facts } = await rig.robot();
+    const tokens = [await rig.own('alice'), await rig.own('carol')];
+    const answers = await Promise.all(tokens.map((token) => rig.end(facts.token.id, token)));
+    expect(asked).toBe(2);
+    expect(answers.map(({ status }) => status).toSorted((a, b) => a - b)).toEqual([204, 404]);
+    expect(answers.find(({ status }) => status === 404)?.body).toEqual(refused('not_found'));
+    expect(rig.events.map(({ name }) => name)).toEqual(['token.revoked']);
   });
 });
 

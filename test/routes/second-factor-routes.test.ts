@@ -1041,6 +1041,19 @@ describe('secondFactorRoutes under a policy', () => {
   });
 });
 
+/** One that acts, another of the account, one of another account, and a pending login. */
+async function logins(rig: Rig) {
+  const { token, id, secret } = await rig.proved();
+  const [other, bobs] = [await rig.tokenOf('alice'), await rig.tokenOf('bob')];
+  const pending = await rig.ask('alice');
+  rig.events.splice(0);
+  const live = async (): Promise<boolean[]> => {
+    const found = [token, other, bobs].map(async (one) => (await rig.tokens.check(one)) !== null);
+    return Promise.all(found);
+  };
+  return { token, other, id, secret, pending, live };
+}
+
 describe('secondFactorRoutes and the other tokens of the account', () => {
   /** Each change of factors, prepared and then sent. */
   const everyChange: readonly (readonly [string, Try])[] = [
@@ -1107,19 +1120,6 @@ describe('secondFactorRoutes and the other tokens of the account', () => {
     ],
     ['what is removed is unknown', sendAt('delete', () => '/7f0c1d3e-52a4-4b6f-9c8d-0e1f2a3b4c5d')],
   ];
-
-  /** One that acts, another of the account, one of another account, and a pending login. */
-  async function logins(rig: Rig) {
-    const { token, id, secret } = await rig.proved();
-    const [other, bobs] = [await rig.tokenOf('alice'), await rig.tokenOf('bob')];
-    const pending = await rig.ask('alice');
-    rig.events.splice(0);
-    const live = async (): Promise<boolean[]> => {
-      const found = [token, other, bobs].map(async (one) => (await rig.tokens.check(one)) !== null);
-      return Promise.all(found);
-    };
-    return { token, other, id, secret, pending, live };
-  }
 
   it.each(everyChange)('live on where %s, by default (TOK-13)', async (_, change) => {
     const rig = mount();
@@ -1197,7 +1197,7 @@ describe('secondFactorRoutes and the other tokens of the account', () => {
     const otp_token = rig.code(await rig.beginTotp(token));
     rig.store.revokeTokens = () => Promise.reject(new Error('away'));
     await rig.at('post', '/totp/confirm', token, { otp_token }).expect(503);
-    rig.store.revokeTokens = rig.sound.revokeTokens;
+    Object.assign(rig.store, rig.sound);
     const { body } = await rig.at('post', '/totp/confirm', token, { otp_token }).expect(201);
     expect((body as { backup_codes: string[] }).backup_codes).toHaveLength(10);
   });

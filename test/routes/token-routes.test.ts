@@ -4,15 +4,7 @@ import type { AuthMiddleware } from '../../src/http/auth-state.js';
 import { tokenRoutes } from '../../src/routes/token-routes.js';
 import type { Store } from '../../src/stores/memory.js';
 import { memoryStore } from '../../src/stores/memory.js';
-import {
-  faults,
-  forgeState,
-  loginApp,
-  refused,
-  told,
-  type LoginAppOptions,
-  type Mounted,
-} from '../rig/login-app.js';
+import { faults, forgeState, loginApp, refused, told, type LoginAppOptions } from '../rig/login-app.js';
 import { password } from '../rig/login-chain.js';
 
 type Setup = Partial<LoginAppOptions>;
@@ -24,11 +16,11 @@ interface Row {
 }
 
 /** The routes at `/own/tokens`, as the quick start has its login at `/tokens`. */
-function mount({ routes, ...rest }: Setup = {}) {
-  const usual = ({ router, tokens, guard }: Mounted): void => {
-    router.use('/own/tokens', guard, tokenRoutes(tokens).routes());
-  };
-  const rig = loginApp({ ...rest, routes: routes ?? usual });
+function mount(setup: Setup = {}) {
+  const rig = loginApp({
+    routes: ({ router, tokens, guard }) => router.use('/own/tokens', guard, tokenRoutes(tokens).routes()),
+    ...setup,
+  });
   const at = (method: 'get' | 'delete', path: string, token?: string) =>
     rig.send(method, `/own/tokens${path}`, token);
   const rows = async (token: string): Promise<Row[]> =>
@@ -55,6 +47,10 @@ const all = [
 /** Of answers that race, in ascending order. */
 function statusesOf(answers: readonly { readonly status: number }[]): number[] {
   return answers.map(({ status }) => status).toSorted((a, b) => a - b);
+}
+
+function headersOf({ headers }: Response): string[] {
+  return Object.keys(headers).toSorted();
 }
 
 describe('tokenRoutes let through', () => {
@@ -174,10 +170,9 @@ describe('tokenRoutes refuse', () => {
     }
     const [first] = answers;
     expect(first?.body).toEqual(refused('not_found'));
-    const namesOf = (one: Response) => Object.keys(one.headers as object).toSorted();
     for (const one of answers) {
       expect([one.text, one.headers['cache-control']]).toEqual([first?.text, 'no-store']);
-      expect(namesOf(one)).toEqual(namesOf(first ?? one));
+      expect(headersOf(one)).toEqual(headersOf(first ?? one));
     }
     expect(await rig.isLive(bobs)).toBe(true);
   });
