@@ -14,6 +14,7 @@ export { requireSecondFactor, type RequireSecondFactorOptions } from './middlewa
 export { issueToken, type IssueTokenOptions, type LoginFacts } from './middleware/issue-token.js';
 export { requireToken, type RequireTokenOptions } from './middleware/require-token.js';
 export { revokeToken, type RevokeTokenOptions } from './middleware/revoke-token.js';
+export { revokeOtherTokens } from './middleware/revoke-other-tokens.js';
 export { requireFreshLogin } from './middleware/require-fresh-login.js';
 export { requireEnrolment } from './middleware/require-enrolment.js';
 export {
@@ -27,6 +28,9 @@ export {
   type MemberPage,
 } from './middleware/audit-second-factors.js';
 export { secondFactorRoutes, type SecondFactorRoutesOptions } from './routes/second-factor-routes.js';
+export { tokenRoutes } from './routes/token-routes.js';
+export { robotTokenRoutes, type RobotTokenRoutesOptions } from './routes/robot-token-routes.js';
+export { type RobotTokenChange } from './http/robot-tokens.js';
 
 // The options of koa-session.
 export { sessionOptions, type KoaSessionSettings, type LoginSessionOptions } from './http/login-session.js';
@@ -58,7 +62,7 @@ export { accessTokenPattern, sessionIdPattern } from './core/token-secret.js';
 export { type AccessTokensOptions } from './core/token-options.js';
 export { type TokenCacheOptions } from './core/token-cache.js';
 export { type RobotGrant, type TokenCarrier, type TokenGrant } from './core/token-grant.js';
-export { type TokenFacts, type VerifiedToken } from './core/token-record.js';
+export { type ListedToken, type TokenFacts, type VerifiedToken } from './core/token-record.js';
 export { PasswordHashes, type PasswordHashesOptions } from './core/password-hashes.js';
 export {
   PasswordPolicy,

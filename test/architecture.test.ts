@@ -31,7 +31,9 @@ const layers: Readonly<Record<string, Layer>> = {
 const packagesOfFile: Readonly<Record<string, readonly string[]>> = {
   'src/core/password-hashes.ts': ['@node-rs/argon2'],
   'src/core/qr-code.ts': ['uqr'],
+  'src/routes/robot-token-routes.ts': ['@koa/router'],
   'src/routes/second-factor-routes.ts': ['@koa/router'],
+  'src/routes/token-routes.ts': ['@koa/router'],
 };
 
 /** Core has no network of its own. */
@@ -47,6 +49,7 @@ const coreOfMiddleware: Readonly<Record<string, string>> = {
   'require-token': 'access-tokens',
   'reset-second-factors': 'factor-reset',
   'resume-login': 'second-factors',
+  'revoke-other-tokens': 'access-tokens',
   'revoke-token': 'access-tokens',
   'verify-password': 'password-hashes',
 };

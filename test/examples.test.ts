@@ -13,6 +13,7 @@ import { appOn as appOnFactors, openFactors } from '../examples/durable-factors.
 import { app as organisation, resets } from '../examples/organisation.js';
 import { appOn, fileAttempts } from '../examples/own-store.js';
 import { app as ownThresholds } from '../examples/own-thresholds.js';
+import { app as robots, changes } from '../examples/robots.js';
 import { app as secondFactors } from '../examples/second-factors.js';
 import { app as stepUp } from '../examples/step-up.js';
 import type { AttemptSubject } from '../src/core/attempt-store.js';
@@ -324,6 +325,39 @@ describe('organisation', () => {
     expect((await get(organisation, '/reports', afterwards)).body).toMatchObject({
       error: 'enrolment_required',
     });
+  });
+});
+
+function send(method: 'get' | 'post' | 'delete', path: string, token: string, body?: object): Test {
+  return request(robots.callback())[method](path).set('Authorization', `Bearer ${token}`).send(body);
+}
+
+describe('robots', () => {
+  it('gives a robot a token that deploys, manages nothing, and ends when its administrator says so', async () => {
+    const nightly = { name: 'nightly', scope: 'deploy' };
+    const weak = tokenIn(await login(robots, '/tokens', 'alice', rightPassword));
+    const refused = await send('post', '/robots/ci/tokens', weak, nightly);
+    expect(refused.body).toMatchObject({ error: 'insufficient_user_authentication' });
+
+    const { secret } = await enrol(robots, weak);
+    const strong = tokenIn(await loginWith(robots, 'alice', codeNow(secret)));
+    const issued = await send('post', '/robots/ci/tokens', strong, nightly);
+    expect([issued.status, issued.body]).toEqual([
+      201,
+      expect.objectContaining({ name: 'nightly', scope: 'deploy', expires_in: 86_400 }),
+    ]);
+    expect((await send('post', '/robots/alice/tokens', strong, nightly)).status).toBe(404);
+    const robot = tokenIn(issued);
+    expect((await send('post', '/deploys', robot)).body).toEqual({ deployed: true, by: 'ci' });
+    for (const path of ['/own/tokens', '/robots/ci/tokens'])
+      expect((await send('get', path, robot)).body).toMatchObject({ error: 'forbidden' });
+
+    const listed = await send('get', '/robots/ci/tokens', strong);
+    const { id } = issued.body as { id: string };
+    expect(listed.body).toMatchObject({ tokens: [{ id, issued_by: 'alice' }] });
+    expect((await send('delete', `/robots/ci/tokens/${id}`, strong)).status).toBe(204);
+    expect((await send('post', '/deploys', robot)).status).toBe(401);
+    expect(changes).toMatchObject([{ action: 'issue', actor: 'alice', robot: 'ci' }, { action: 'revoke' }]);
   });
 });
 

@@ -72,8 +72,10 @@ describe('the quick start', () => {
       body: { id: textOf(signUp.body, 'id'), username: 'alice', methods: ['pwd'], token: { scope: '' } },
     });
 
+    const elsewhere = textOf((await post(`${url}/tokens`, alice)).body, 'access_token');
     const changed = await send('PUT', `${url}/password`, { password: 'Zinc-Gate-Lantern-4' }, token);
     expect(changed).toMatchObject({ status: 204, body: null });
+    expect((await get(`${url}/me`, elsewhere)).status).toBe(401);
     const again = { username: 'alice', password: 'Zinc-Gate-Lantern-4' };
     expect((await post(`${url}/tokens`, alice)).status).toBe(401);
 
@@ -107,6 +109,19 @@ describe('the quick start', () => {
     expect((await get(`${url}/me`, newToken)).body).toMatchObject({ methods: ['pwd', 'otp'] });
     expect((await post(`${url}/tokens/second-factor`, second)).status).toBe(401);
 
+    const listed = await get(`${url}/tokens`, newToken);
+    expect(listed).toMatchObject({
+      status: 200,
+      cacheControl: 'no-store',
+      body: {
+        tokens: [
+          { methods: ['pwd'], current: false },
+          { methods: ['pwd', 'otp'], current: true },
+        ],
+      },
+    });
+    expect((await get(`${url}/tokens`)).status).toBe(401);
+    expect((await send('DELETE', `${url}/tokens/unknown`, undefined, newToken)).status).toBe(404);
     expect((await send('DELETE', `${url}/tokens/current`, undefined, newToken)).status).toBe(204);
     expect((await get(`${url}/me`, newToken)).status).toBe(401);
     expect((await get(`${url}/me`, token)).status).toBe(200);
@@ -245,7 +260,9 @@ describe('two quick starts on one Redis', () => {
         () => get(`${one.url}/me`, token),
         () => post(`${one.url}/totp`, {}, token),
         () => send('PUT', `${one.url}/password`, { password: goodPassword }, token),
+        () => get(`${one.url}/tokens`, token),
         () => send('DELETE', `${one.url}/tokens/current`, undefined, token),
+        () => send('DELETE', `${one.url}/tokens/others`, undefined, token),
         () => send('DELETE', `${one.url}/tokens`, undefined, token),
       ];
       for (const request of requests) {
@@ -330,6 +347,16 @@ describe('the walk-through', () => {
       factors: [{ type: 'totp', name: 'Authenticator app' }],
       backup_codes: { left: 9 },
     });
+
+    const { tokens } = json('curl') as { tokens: { id: string; methods: string[]; current: boolean }[] };
+    expect(tokens.map(({ methods, current }) => [methods.join(' '), current])).toEqual([
+      ['pwd', false],
+      ['pwd otp', false],
+      ['pwd otp', true],
+      ['pwd otp', false],
+    ]);
+    expect(answer('curl -s -X DELETE')).toBe('');
+    expect(json('curl')).toMatchObject({ tokens: [{ id: tokens[2]?.id, current: true }] });
 
     expect(answer('curl -s -X DELETE')).toBe('');
     expect(json('curl')).toMatchObject({ error: 'invalid_token' });

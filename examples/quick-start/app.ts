@@ -16,9 +16,11 @@ import {
   requireSecondFactor,
   requireToken,
   resumeLogin,
+  revokeOtherTokens,
   revokeToken,
   safeBody,
   secondFactorRoutes,
+  tokenRoutes,
   verifyPassword,
   type AuthState,
 } from 'koa-portcullis';
@@ -33,7 +35,6 @@ export function quickStart({ store, accounts, keys, sources, origin }: Settings)
     accounts,
     hashes,
     factors,
-    tokens,
   });
 
   const findAccount = verifyPassword(async ({ identifier, password }) => {
@@ -50,12 +51,12 @@ export function quickStart({ store, accounts, keys, sources, origin }: Settings)
   router.post('/tokens', lockout(attempts), findAccount, ...secondFactorAndToken);
   router.post('/tokens/second-factor', resumeLogin(factors), lockout(attempts), ...secondFactorAndToken);
   router.get('/me', requireToken(tokens), showMe);
-  router.put('/password', ...freshLogin, ...strongPassword, savePassword);
+  router.put('/password', ...freshLogin, revokeOtherTokens(tokens), ...strongPassword, savePassword);
   router.post('/totp', ...freshLogin, beginTotp);
   router.post('/totp/confirm', ...freshLogin, confirmTotp);
   router.use('/second-factors', requireToken(tokens), secondFactorRoutes(factors, { userName }).routes());
-  router.delete('/tokens/current', requireToken(tokens), revokeToken(tokens));
   router.delete('/tokens', requireToken(tokens), revokeToken(tokens, { all: true }));
+  router.use('/tokens', requireToken(tokens), tokenRoutes(tokens).routes()); // after the logins, which need none
 
   const app = new Koa();
   app.use(safeBody(bodyParser()));

@@ -3,7 +3,6 @@ import {
   bodyField,
   canonicalIdentifier,
   refuse,
-  type AccessTokens,
   type Account,
   type AuthContext,
   type BreachSource,
@@ -31,14 +30,13 @@ interface Services {
   accounts: Accounts;
   hashes: PasswordHashes;
   factors: SecondFactors;
-  tokens: AccessTokens;
 }
 
 type Handlers = Record<Name, (ctx: AuthContext) => Promise<void>> & {
   userName: (account: Account) => Promise<string>;
 };
 
-export function handlers({ accounts, hashes, factors, tokens }: Services): Handlers {
+export function handlers({ accounts, hashes, factors }: Services): Handlers {
   const userName = async ({ id }: Account) => (await accounts.nameOf(id)) ?? id;
   return {
     userName,
@@ -58,11 +56,9 @@ export function handlers({ accounts, hashes, factors, tokens }: Services): Handl
     },
 
     async savePassword(ctx) {
-      const { account, token } = ctx.state.auth;
-      if (!account || !token) return refuse(ctx, 'invalid_token');
+      const { account } = ctx.state.auth;
+      if (!account) return refuse(ctx, 'invalid_token');
       await accounts.setHash(account.id, await hashes.hash(newPassword(ctx)));
-      // All other tokens end, and every login that is under way with the old password.
-      await tokens.revokeAll(account, { except: token.id });
       ctx.status = 204;
     },
 

@@ -30,6 +30,11 @@ CODE=$(${post}/second-factors/backup-codes -X POST -H "Authorization: Bearer $TO
 ${post}/tokens -d '{"username":"alice","password":"Tin-Roof-Umbrella-7","otp_token":"'$CODE'"}'
 curl -s ${url}/second-factors -H "Authorization: Bearer $TOKEN"
 
+# Where she is logged in; all logins but this one end
+curl -s -w '\\n' ${url}/tokens -H "Authorization: Bearer $TOKEN"
+curl -s -X DELETE ${url}/tokens/others -H "Authorization: Bearer $TOKEN"
+curl -s -w '\\n' ${url}/tokens -H "Authorization: Bearer $TOKEN"
+
 # Log out: the token is dead at once
 curl -s -X DELETE ${url}/tokens/current -H "Authorization: Bearer $TOKEN"
 curl -s ${url}/me -H "Authorization: Bearer $TOKEN"

@@ -13,9 +13,11 @@ import {
 import { readAccessTokensOptions, type AccessTokensOptions } from './token-options.js';
 import {
   keyOfId,
+  readListedToken,
   readTokenRecord,
   writeTokenRecord,
-  type TokenFacts,
+  type ListedToken,
+  type TokenRecord,
   type VerifiedToken,
 } from './token-record.js';
 import { TokenReader } from './token-reader.js';
@@ -62,12 +64,8 @@ export class AccessTokens {
   async issue(login: Login, grant: TokenGrant = {}): Promise<IssuedToken | null> {
     const read = readOptions<TokenGrant>('issue', grant, tokenGrantRules);
     const { account, methods, provenAt, startedAt } = Login.take(login, this.#now());
-    return this.#write(
-      account,
-      read,
-      { methods, authTime: Math.floor(provenAt / 1000), issuer: null },
-      startedAt,
-    );
+    const proof = { methods, authTime: Math.floor(provenAt / 1000), issuer: null };
+    return this.#write(account, read, proof, startedAt);
   }
 
   /**
@@ -80,7 +78,7 @@ export class AccessTokens {
   async issueToRobot(robot: Account, grant: RobotGrant): Promise<IssuedToken> {
     const account = checkedAccount('issueToRobot', robot);
     const { issuer, ...read } = readOptions<RobotGrant>('issueToRobot', grant, robotGrantRules);
-    const issued = await this.#write(account, read, { methods: [], authTime: 0, issuer }, undefined);
+    const issued = await this.#write(account, read, { methods: [], authTime: 0, issuer });
     if (issued === null) throw nonsense();
     return issued;
   }
@@ -88,17 +86,11 @@ export class AccessTokens {
   async #write(
     account: Account,
     grant: TokenGrant,
-    proof: { readonly methods: readonly string[]; readonly authTime: number; readonly issuer: string | null },
-    startedAt: number | undefined,
+    proof: Pick<TokenRecord, 'methods' | 'authTime' | 'issuer'>,
+    startedAt?: number,
   ): Promise<IssuedToken | null> {
-    const {
-      scope = '',
-      name = '',
-      address = '',
-      client = null,
-      carry = 'bearer',
-      idleSeconds = null,
-    } = grant;
+    const { scope = '', name = '', address = '', client = null } = grant;
+    const { carry = 'bearer', idleSeconds = null } = grant;
     const secret = tokenSecrets[carry].create();
     const record = { account: account.id, scope, name, address, client, carry, idleSeconds, ...proof };
     const token = {
@@ -181,9 +173,9 @@ export class AccessTokens {
   }
 
   /** The live tokens of an account, oldest first. */
-  async list(account: Account): Promise<readonly TokenFacts[]> {
+  async list(account: Account): Promise<readonly ListedToken[]> {
     const { id } = checkedAccount('list', account);
     const stored = await ask(() => this.#store.listTokens(accountKey(id)), isStoredTokens);
-    return stored.map((one) => readTokenRecord(one).token).toSorted((a, b) => a.createdAt - b.createdAt);
+    return stored.map(readListedToken).toSorted((a, b) => a.createdAt - b.createdAt);
   }
 }

@@ -3,6 +3,7 @@ import { newBackupCodes } from './backup-codes.js';
 import type { FactorBook } from './factor-book.js';
 import { factsOf, type FactorFacts } from './factor-facts.js';
 import { noFactors, type Factor, type Factors } from './factor-record.js';
+import { callback, flag } from './options.js';
 
 /** Most factors of one account. */
 const mostFactors = 20;
@@ -13,9 +14,18 @@ export interface AddingFactor {
   readonly replaces?: string;
   /** Only where there is none yet: for a login that proved no factor. Decided in the store, so nobody can race it. */
   readonly onlyFirst?: boolean;
+  /**
+   * Awaited once the new factor is proven and before it is written: where it fails, the account stays as it was.
+   */
+  readonly before?: () => Promise<unknown>;
   /** The account's `resets` when what is added now was still to be confirmed. */
   readonly resets?: number;
 }
+
+/** What whoever asks for an addition may say of it. */
+export type Adding = Pick<AddingFactor, 'onlyFirst' | 'before'>;
+
+export const addingRules = { onlyFirst: flag, before: callback };
 
 /** A factor that counts from now on. */
 export interface AddedFactor {

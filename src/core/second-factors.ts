@@ -3,10 +3,11 @@ import { acceptBackupCode, regenerateBackupCodes } from './backup-codes.js';
 import { FactorAttempts } from './factor-attempts.js';
 import { FactorBook } from './factor-book.js';
 import {
+  addingRules,
   removeFactor,
   removeFactors,
   renameFactor,
-  type AddingFactor,
+  type Adding,
   type FactorAddition,
 } from './factor-changes.js';
 import {
@@ -27,8 +28,6 @@ import { readSecondFactorsOptions, type SecondFactorsOptions } from './second-fa
 import { SecurityKeys } from './security-keys.js';
 import { canonicalTotpSecret } from './totp.js';
 import { TotpFactors, type TotpEnrolment } from './totp-factors.js';
-
-type OnlyFirst = Pick<AddingFactor, 'onlyFirst'>;
 
 /**
  * The second factors of accounts: authenticator apps, security keys, and emergency codes that come with the first of
@@ -109,8 +108,8 @@ export class SecondFactors {
   }
 
   /** Switches the begun authenticator on with a code of it, which is used up. */
-  async confirmTotp(account: Account, code: string, options: OnlyFirst = {}): Promise<FactorAddition> {
-    const adding = readOptions('confirmTotp', options, { onlyFirst: flag });
+  async confirmTotp(account: Account, code: string, options: Adding = {}): Promise<FactorAddition> {
+    const adding = readOptions('confirmTotp', options, addingRules);
     return this.#totp.confirm(checked(account), code, adding);
   }
 
@@ -147,9 +146,9 @@ export class SecondFactors {
   async confirmSecurityKey(
     account: Account,
     response: unknown,
-    options: OnlyFirst & { readonly name?: string } = {},
+    options: Adding & { readonly name?: string } = {},
   ): Promise<FactorAddition> {
-    const read = readOptions('confirmSecurityKey', options, { name: factorName, onlyFirst: flag });
+    const read = readOptions('confirmSecurityKey', options, { name: factorName, ...addingRules });
     const { name = 'Security key', ...adding } = read;
     if (this.#keys === undefined) return { outcome: 'wrong' };
     return this.#keys.confirmRegistration(checked(account), response, name, adding);

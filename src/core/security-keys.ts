@@ -51,6 +51,7 @@ export class SecurityKeys {
     const key =
       challenge === null ? null : await verifyRegistration(this.party, response, challenge, this.now());
     if (key === null) return { outcome: 'wrong' };
+    await adding.before?.();
     const claim = (): Promise<boolean> =>
       this.credentials.claimCredential(keyHash('credential', key.id), accountKey(account.id));
     if (!(await ask(claim, isBoolean))) return { outcome: 'conflict' };

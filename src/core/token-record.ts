@@ -39,6 +39,12 @@ export interface VerifiedToken {
   readonly token: TokenFacts;
 }
 
+/** A live token in a list: what may be known of it, and how its owner logged in. */
+export interface ListedToken extends TokenFacts {
+  /** RFC 8176 values; empty where there was no login. */
+  readonly methods: readonly string[];
+}
+
 /** What the store keeps of a token beside its hash and its times. */
 export interface TokenRecord {
   readonly account: string;
@@ -80,6 +86,11 @@ export function readTokenRecord({ key, createdAt, expiresAt, usedAt, record }: S
       issuer,
     },
   };
+}
+
+export function readListedToken(stored: StoredToken): ListedToken {
+  const { token, methods } = readTokenRecord(stored);
+  return { ...token, methods };
 }
 
 /** The hash that a token is stored under, in shorter letters. */

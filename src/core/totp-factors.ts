@@ -64,6 +64,7 @@ export class TotpFactors {
     const now = this.now();
     const step = secret === null || !isTotpCode(code) ? null : matchTotpStep(secret, code, now);
     if (begun === null || step === null) return { outcome: 'wrong' };
+    await adding.before?.();
     // Read before the enrolment is taken: of a reset in between, one or the other tells.
     const { resets } = await this.book.read(account);
     const taken = await ask(() => this.challenges.takeChallenge(key), isTextOrNull);

@@ -14,6 +14,10 @@ interface Locked {
 interface Left {
   readonly left: number;
 }
+/** A token's id. */
+interface OfToken {
+  readonly token: string;
+}
 interface OfFactor {
   readonly factor: string;
 }
@@ -46,9 +50,10 @@ type Happening =
   | Named<'factors.reset_refused', OfAccount & WithReason>
   | Named<'factors.reset', OfAccount & { readonly actor: string; readonly count: number }>
   | Named<'pending_login.exhausted', OfAccount>
-  | Named<'token.issued', OfAccount & { readonly token: string; readonly scope: string }>
-  | Named<'token.revoked', OfAccount & { readonly token: string }>
+  | Named<'token.issued', OfAccount & OfToken & { readonly scope: string; readonly issuer?: string }>
+  | Named<'token.revoked', OfAccount & OfToken & { readonly actor?: string }>
   | Named<'tokens.revoked', OfAccount & { readonly count: number }>
+  | Named<'tokens.access_refused', OfAccount & WithReason>
   | Named<'password.refused', WithReason>
   | Named<'breach.skipped', WithReason>
   | Named<'store.failed', WithReason>

@@ -5,10 +5,11 @@ import { factorName } from '../core/factor-name.js';
 import type { FreshLoginRule } from '../core/fresh-login.js';
 import type { SecondFactors } from '../core/second-factors.js';
 import { isTotpCode } from '../core/totp.js';
+import { answer, isoTime } from './answer.js';
 import type { AuthContext } from './auth-state.js';
 import { isHeldBy, type EnrolmentRule } from './enrolment-policy.js';
 import { emitEvent } from './events.js';
-import { bodyField } from './fields.js';
+import { bodyField, pathField } from './fields.js';
 import { refuseStale } from './fresh-login.js';
 import { askHook } from './hook.js';
 import { decided, refuse } from './refuse.js';
@@ -23,6 +24,8 @@ export interface FactorRequest {
   readonly onlyFirst: boolean;
   readonly userName: ((account: Account, ctx: AuthContext) => Promise<string> | string) | undefined;
   readonly policy: EnrolmentRule | undefined;
+  /** Ends what else the account is logged in by, where the app wants that on a change of factors. */
+  readonly endOthers: (() => Promise<number>) | undefined;
 }
 
 export async function showFactors({ ctx, factors, account }: FactorRequest): Promise<void> {
@@ -33,8 +36,8 @@ export async function showFactors({ ctx, factors, account }: FactorRequest): Pro
     factors: status.factors.map(written),
     backup_codes: backupCodes && {
       left: backupCodes.left,
-      created_at: timeOf(backupCodes.createdAt),
-      last_used_at: timeOf(backupCodes.lastUsedAt),
+      created_at: isoTime(backupCodes.createdAt),
+      last_used_at: isoTime(backupCodes.lastUsedAt),
     },
   });
 }
@@ -59,12 +62,12 @@ export async function beginTotp(request: FactorRequest): Promise<void> {
 }
 
 export async function confirmTotp(request: FactorRequest): Promise<void> {
-  const { ctx, factors, account, onlyFirst } = request;
+  const { ctx, factors, account } = request;
   const code = bodyField('otp_token')(ctx);
   if (!isTotpCode(code)) return refuse(ctx, 'invalid_request');
-  const added = await decided(ctx, factors.confirmTotp(account, code, { onlyFirst }));
+  const added = await decided(ctx, factors.confirmTotp(account, code, addingOf(request)));
   if (added?.outcome === 'wrong') return refuse(ctx, 'invalid_second_factor');
-  if (added !== undefined) answerAdded(request, added, 'totp');
+  if (added !== undefined) await answerAdded(request, added, 'totp');
 }
 
 export async function beginKey(request: FactorRequest): Promise<void> {
@@ -78,14 +81,14 @@ export async function beginKey(request: FactorRequest): Promise<void> {
 }
 
 export async function confirmKey(request: FactorRequest): Promise<void> {
-  const { ctx, factors, account, onlyFirst } = request;
+  const { ctx, factors, account } = request;
   const name = readName(ctx);
   const response = bodyField('webauthn')(ctx);
   if (name === null || typeof response !== 'object') return refuse(ctx, 'invalid_request');
-  const options = { onlyFirst, ...(name !== undefined && { name }) };
+  const options = { ...addingOf(request), ...(name !== undefined && { name }) };
   const added = await decided(ctx, factors.confirmSecurityKey(account, response, options));
   if (added?.outcome === 'wrong') return refuse(ctx, 'invalid_request');
-  if (added !== undefined) answerAdded(request, added, 'webauthn');
+  if (added !== undefined) await answerAdded(request, added, 'webauthn');
 }
 
 export async function renameFactor(request: FactorRequest): Promise<void> {
@@ -93,7 +96,7 @@ export async function renameFactor(request: FactorRequest): Promise<void> {
   const name = readName(ctx);
   if (typeof name !== 'string') return refuse(ctx, 'invalid_request');
   // A factor that came since the login was found to need none is not this login's to change; nor below.
-  const renamed = onlyFirst ? null : await decided(ctx, factors.rename(account, idOf(ctx), name));
+  const renamed = onlyFirst ? null : await decided(ctx, factors.rename(account, pathField(ctx, 'id'), name));
   if (renamed === undefined) return;
   if (renamed === null) return refuseChange(request, 'not_found', 'no such factor');
   emitEvent(ctx, { name: 'factor.renamed', account: account.id, factor: renamed.type });
@@ -104,14 +107,15 @@ export async function removeFactor(request: FactorRequest): Promise<void> {
   const { ctx, factors, account, onlyFirst, policy } = request;
   const keepLast = policy === undefined ? false : await isHeldBy(ctx, policy, account);
   if (keepLast === undefined) return;
-  const removed = onlyFirst
-    ? 'not_found'
-    : await decided(ctx, factors.remove(account, idOf(ctx), { keepLast }));
+  const id = pathField(ctx, 'id');
+  const refusal = onlyFirst ? 'not_found' : await endOthersBeforeRemoval(request, id, keepLast);
+  if (refusal === undefined) return;
+  const removed = refusal ?? (await decided(ctx, factors.remove(account, id, { keepLast })));
   if (removed === undefined) return;
   if (removed === 'not_found') return refuseChange(request, 'not_found', 'no such factor');
   if (removed === 'kept') return refuseChange(request, 'conflict', 'last factor');
   emitEvent(ctx, { name: 'factor.removed', account: account.id, factor: removed.type });
-  answer(ctx, 204);
+  if (await othersEnded(request)) answer(ctx, 204);
 }
 
 export async function regenerateCodes({ ctx, factors, account, onlyFirst }: FactorRequest): Promise<void> {
@@ -122,12 +126,43 @@ export async function regenerateCodes({ ctx, factors, account, onlyFirst }: Fact
   answer(ctx, 200, { backup_codes: codes });
 }
 
-function answerAdded(request: FactorRequest, added: FactorAddition, factor: 'totp' | 'webauthn'): void {
+async function answerAdded(
+  request: FactorRequest,
+  added: FactorAddition,
+  factor: 'totp' | 'webauthn',
+): Promise<void> {
   const { ctx, account, rule } = request;
   if (added.outcome === 'factor_needed') return refuseStale(ctx, rule);
   if (added.outcome !== 'added') return refuseChange(request, 'conflict', 'in use, or too many');
   emitEvent(ctx, { name: 'factor.enrolled', account: account.id, factor });
-  answer(ctx, 201, { id: added.id, backup_codes: added.backupCodes });
+  if (await othersEnded(request)) answer(ctx, 201, { id: added.id, backup_codes: added.backupCodes });
+}
+
+/**
+ * Others end before the change: where they cannot, nothing has changed and no emergency code is lost with the answer.
+ * And they end once more after it, as a login that began in between may have asked for no factor.
+ */
+function addingOf({ onlyFirst, endOthers }: FactorRequest) {
+  return { onlyFirst, ...(endOthers !== undefined && { before: endOthers }) };
+}
+
+/** What speaks against the removal; null for nothing, undefined when the request has been refused. */
+async function endOthersBeforeRemoval(
+  { ctx, factors, account, endOthers }: FactorRequest,
+  id: string,
+  keepLast: boolean,
+): Promise<'not_found' | 'kept' | null | undefined> {
+  if (endOthers === undefined) return null;
+  const status = await decided(ctx, factors.status(account));
+  if (status === undefined) return undefined;
+  if (!status.factors.some((factor) => factor.id === id)) return 'not_found';
+  if (keepLast && status.factors.length === 1) return 'kept';
+  return (await decided(ctx, endOthers())) === undefined ? undefined : null;
+}
+
+/** False when the request has been refused. */
+async function othersEnded({ ctx, endOthers }: FactorRequest): Promise<boolean> {
+  return endOthers === undefined || (await decided(ctx, endOthers())) !== undefined;
 }
 
 function refuseChange({ ctx, account }: FactorRequest, code: 'not_found' | 'conflict', reason: string): void {
@@ -152,20 +187,6 @@ function isUserName(name: unknown): boolean {
   return isAccount({ id: name });
 }
 
-function answer(ctx: AuthContext, status: number, body?: object): void {
-  ctx.set('Cache-Control', 'no-store');
-  ctx.status = status;
-  if (body !== undefined) ctx.body = body;
-}
-
-function idOf(ctx: AuthContext): string {
-  return String((ctx as { params?: { id?: string } }).params?.id);
-}
-
 function written({ id, type, name, createdAt, lastUsedAt }: FactorFacts): object {
-  return { id, type, name, created_at: timeOf(createdAt), last_used_at: timeOf(lastUsedAt) };
-}
-
-function timeOf(ms: number | null): string | null {
-  return ms === null ? null : new Date(ms).toISOString();
+  return { id, type, name, created_at: isoTime(createdAt), last_used_at: isoTime(lastUsedAt) };
 }

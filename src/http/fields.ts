@@ -3,6 +3,12 @@ import type { AuthContext } from './auth-state.js';
 /** Reads one field of a request. Answers what is there, of any type; undefined where nothing is. */
 export type FieldReader = (ctx: AuthContext) => unknown;
 
+/** A part of the path, by the name that the route gives it. It is decoded and nothing else. */
+export function pathField(ctx: AuthContext, name: string): string {
+  const { params } = ctx as { params?: Readonly<Record<string, string>> };
+  return String(params?.[name]);
+}
+
 /**
  * A reader of one own property of the parsed body. JSON and form parsers give arrays, objects and
  * `__proto__`: only the property itself counts, and the caller still checks that it is a string.

@@ -13,6 +13,9 @@ const demands = {
   resetSecondFactors: 'mount it after requireToken',
   auditSecondFactors: 'mount it after requireToken',
   secondFactorRoutes: 'mount them behind requireToken',
+  tokenRoutes: 'mount them behind requireToken',
+  robotTokenRoutes: 'mount them behind requireToken',
+  revokeOtherTokens: 'mount it after requireToken and before the handler',
   issueToken: 'mount it last, after lockout, the password step and requireSecondFactor',
 } as const;
 

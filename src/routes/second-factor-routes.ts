@@ -1,4 +1,5 @@
 import { Router } from '@koa/router';
+import { AccessTokens } from '../core/access-tokens.js';
 import type { Account } from '../core/account.js';
 import {
   freshLoginRule,
@@ -26,6 +27,7 @@ import {
 import { demandToken } from '../http/bearer.js';
 import { demandFreshLogin } from '../http/fresh-login.js';
 import { demandJson } from '../http/json-request.js';
+import { endOtherTokens } from '../http/other-tokens.js';
 
 export interface SecondFactorRoutesOptions extends FreshLoginOptions {
   /**
@@ -40,6 +42,12 @@ export interface SecondFactorRoutesOptions extends FreshLoginOptions {
    * @default none
    */
   readonly policy?: EnrolmentPolicy;
+  /**
+   * Ends all other tokens of the account, and its logins under way, when a factor is added, replaced or removed.
+   *
+   * @default other tokens live on
+   */
+  readonly revokeOthers?: AccessTokens;
 }
 
 /**
@@ -55,7 +63,7 @@ export function secondFactorRoutes(
   options: SecondFactorRoutesOptions = {},
 ): Router<AuthState> {
   demandInstance('secondFactorRoutes', SecondFactors, factors);
-  const { userName, policy, withinSeconds, factor } = readOptions<SecondFactorRoutesOptions>(
+  const { userName, policy, revokeOthers, withinSeconds, factor } = readOptions<SecondFactorRoutesOptions>(
     'secondFactorRoutes',
     options,
     {
@@ -65,14 +73,17 @@ export function secondFactorRoutes(
         demand: 'a policy as requireEnrolment takes it',
         accepts: (v) => typeof v === 'object' && v !== null,
       },
+      revokeOthers: { demand: 'made by new AccessTokens()', accepts: (v) => v instanceof AccessTokens },
     },
   );
   const held = policy && readEnrolmentPolicy('secondFactorRoutes', policy);
   const rule = freshLoginRule(withinSeconds, factor);
 
   type Answer = (request: FactorRequest) => Promise<void>;
-  const asking = (ctx: AuthContext, { account }: VerifiedToken, onlyFirst: boolean): FactorRequest => {
-    return { ctx, factors, account, rule, onlyFirst, userName, policy: held };
+  const asking = (ctx: AuthContext, found: VerifiedToken, onlyFirst: boolean): FactorRequest => {
+    const endOthers = revokeOthers && (() => endOtherTokens(ctx, revokeOthers, found));
+    const { account } = found;
+    return { ctx, factors, account, rule, onlyFirst, userName, policy: held, endOthers };
   };
   const changes = (answer: Answer) => async (ctx: AuthContext) => {
     if (!demandJson(ctx, factors)) return;

@@ -426,6 +426,7 @@ it('lists the live tokens of one account, oldest first, without their secrets', 
   const { secret } = await issue('alice', { name: 'second' });
   const list = await tokens.list(alice);
   expect(list.map(({ name }) => name)).toEqual(['first', 'second']);
+  expect(list.map(({ methods }) => methods)).toEqual([['pwd'], ['pwd']]);
   expect(JSON.stringify(list)).not.toContain(secret);
 });
 

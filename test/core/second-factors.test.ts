@@ -21,13 +21,16 @@ import {
 } from '../rig/factor-rig.js';
 import type { ServerOptions } from '../rig/software-authenticator.js';
 
+type Confirm = (onlyFirst?: boolean, before?: () => Promise<unknown>) => Promise<FactorAddition>;
+
 /** Every way to add a factor, begun so that it can be confirmed at a chosen moment. */
-const waysToAdd: [string, (rig: FactorRig) => Promise<(onlyFirst?: boolean) => Promise<FactorAddition>>][] = [
+const waysToAdd: [string, (rig: FactorRig) => Promise<Confirm>][] = [
   [
     'an authenticator',
     async (rig) => {
       const { secret } = await rig.factors.beginTotp(alice, { label: 'alice' });
-      return (onlyFirst = false) => rig.factors.confirmTotp(alice, rig.code(secret), { onlyFirst });
+      return (onlyFirst = false, before = async () => {}) =>
+        rig.factors.confirmTotp(alice, rig.code(secret), { onlyFirst, before });
     },
   ],
   [
@@ -35,7 +38,8 @@ const waysToAdd: [string, (rig: FactorRig) => Promise<(onlyFirst?: boolean) => P
     async (rig) => {
       const begun = await rig.factors.beginSecurityKey(alice, { userName: 'alice' });
       const given = rig.device().register(begun as ServerOptions);
-      return (onlyFirst = false) => rig.factors.confirmSecurityKey(alice, given, { onlyFirst });
+      return (onlyFirst = false, before = async () => {}) =>
+        rig.factors.confirmSecurityKey(alice, given, { onlyFirst, before });
     },
   ],
 ];
@@ -68,6 +72,20 @@ describe('a factor is added', () => {
       outcome: 'added',
       backupCodes: expect.any(Array),
     });
+  });
+
+  it.each(waysToAdd)('%s: after what is to be done before it, once, and never without', async (_, begin) => {
+    const rig = factorRig();
+    const then: unknown[] = [];
+    const failing = await begin(rig);
+    await expect(failing(false, () => Promise.reject(new Error('away')))).rejects.toThrow('away');
+    expect(await rig.record()).toBeNull();
+    const confirm = await begin(rig);
+    added(await confirm(false, async () => void then.push(await rig.record())));
+    expect(then).toEqual([null]);
+    // Nothing is done before what proves nothing.
+    expect((await confirm(false, async () => void then.push('again'))).outcome).toBe('wrong');
+    expect(then).toEqual([null]);
   });
 
   it.each(waysToAdd)('%s: beside another unless a first one is asked for', async (_, begin) => {

@@ -1,3 +1,4 @@
+import { EventEmitter, once } from 'node:events';
 import { Router } from '@koa/router';
 import { describe, expect, it, jest } from '@jest/globals';
 import type { Account } from '../../src/core/account.js';
@@ -31,6 +32,8 @@ interface Person extends Account {
 
 interface Setup extends Omit<LoginAppOptions, 'routes'> {
   readonly options?: SecondFactorRoutesOptions;
+  /** Has other tokens end with a change. */
+  readonly endsOthers?: boolean;
   /** Takes the place of the usual way to mount the routes. */
   readonly routes?: LoginAppOptions['routes'];
 }
@@ -47,9 +50,10 @@ const writers = [
 ] as const;
 
 /** The routes at `/second-factors`, with a password to change and a reset beside them. */
-function mount({ options, routes, ...rest }: Setup = {}) {
+function mount({ options, endsOthers = false, routes, ...rest }: Setup = {}) {
   const usual = ({ router, factors, tokens, guard, handler }: Mounted): void => {
-    router.use('/second-factors', guard, secondFactorRoutes(factors, options).routes());
+    const given = endsOthers ? { ...options, revokeOthers: tokens } : options;
+    router.use('/second-factors', guard, secondFactorRoutes(factors, given).routes());
     router.put('/password', guard, requireFreshLogin(factors), handler);
     const hooks = { target: () => ({ id: 'bob' }), mayReset: () => true, audit: () => {} };
     router.delete('/users/:name/second-factors', guard, resetSecondFactors(factors, { tokens, ...hooks }));
@@ -1037,6 +1041,214 @@ describe('secondFactorRoutes under a policy', () => {
   });
 });
 
+/** One that acts, another of the account, one of another account, and a pending login. */
+async function logins(rig: Rig) {
+  const { token, id, secret } = await rig.proved();
+  const [other, bobs] = [await rig.tokenOf('alice'), await rig.tokenOf('bob')];
+  const pending = await rig.ask('alice');
+  rig.events.splice(0);
+  const live = async (): Promise<boolean[]> => {
+    const found = [token, other, bobs].map(async (one) => (await rig.tokens.check(one)) !== null);
+    return Promise.all(found);
+  };
+  return { token, other, id, secret, pending, live };
+}
+
+describe('secondFactorRoutes and the other tokens of the account', () => {
+  /** Each change of factors, prepared and then sent. */
+  const everyChange: readonly (readonly [string, Try])[] = [
+    ['an authenticator is added', confirm],
+    ['a key is added', register],
+    [
+      'an authenticator is replaced',
+      async (rig, token, id) => {
+        const otp_token = rig.code(await rig.beginTotp(token, { replaces: id }));
+        return () => rig.at('post', '/totp/confirm', token, { otp_token });
+      },
+    ],
+    ['a factor is removed', sendAt('delete', (id) => `/${id}`)],
+  ];
+  /** What leaves factors as they are. */
+  const noChange: readonly (readonly [string, Try])[] = [
+    [
+      'an authenticator is begun',
+      sendAt(
+        'post',
+        () => '/totp',
+        () => ({}),
+      ),
+    ],
+    [
+      'a key is begun',
+      sendAt(
+        'post',
+        () => '/security-keys/options',
+        () => ({}),
+      ),
+    ],
+    [
+      'a factor is renamed',
+      sendAt(
+        'patch',
+        (id) => `/${id}`,
+        () => ({ name: 'x' }),
+      ),
+    ],
+    [
+      'codes are made anew',
+      sendAt(
+        'post',
+        () => '/backup-codes',
+        () => ({}),
+      ),
+    ],
+    [
+      'a code is wrong',
+      async (rig, token) => {
+        const right = rig.code(await rig.beginTotp(token));
+        const otp_token = right === '000000' ? '000001' : '000000';
+        return () => rig.at('post', '/totp/confirm', token, { otp_token });
+      },
+    ],
+    [
+      'an answer of a key is wrong',
+      sendAt(
+        'post',
+        () => '/security-keys',
+        () => ({ webauthn: {} }),
+      ),
+    ],
+    ['what is removed is unknown', sendAt('delete', () => '/7f0c1d3e-52a4-4b6f-9c8d-0e1f2a3b4c5d')],
+  ];
+
+  it.each(everyChange)('live on where %s, by default (TOK-13)', async (_, change) => {
+    const rig = mount();
+    const { token, id, live } = await logins(rig);
+    expect([201, 204]).toContain((await (await change(rig, token, id))()).status);
+    expect(await live()).toEqual([true, true, true]);
+    expect(rig.events.map(({ name }) => name)).not.toContain('tokens.revoked');
+  });
+
+  it.each(everyChange)(
+    'end where %s, if the app wants it, and so do pending logins (TOK-13)',
+    async (...given) => {
+      const [, change] = given;
+      const rig = mount({ endsOthers: true });
+      const { token, id, secret, pending, live } = await logins(rig);
+      expect([201, 204]).toContain((await (await change(rig, token, id))()).status);
+      expect(await live()).toEqual([true, false, true]);
+      expect(rig.events.filter(({ name }) => name === 'tokens.revoked')).toEqual([
+        { name: 'tokens.revoked', account: 'alice', count: 1, ...told },
+      ]);
+      const late = await rig
+        .send('post', '/tokens/second-factor')
+        .send({ pending, otp_token: rig.code(secret) });
+      expect([late.status, late.body]).toEqual([401, refused('pending_login_invalid')]);
+    },
+  );
+
+  it('end with the first factor, whose codes are answered', async () => {
+    const rig = mount({ endsOthers: true });
+    const [token, other] = [await rig.logIn('alice'), await rig.logIn('alice')];
+    const otp_token = rig.code(await rig.beginTotp(token));
+    const { body } = await rig.at('post', '/totp/confirm', token, { otp_token }).expect(201);
+    expect((body as { backup_codes: string[] }).backup_codes).toHaveLength(10);
+    expect(await rig.tokens.check(other)).toBeNull();
+    expect(await rig.tokens.check(token)).not.toBeNull();
+  });
+
+  it.each(noChange)('live on where %s', async (_, attempt) => {
+    const rig = mount({ endsOthers: true });
+    const { token, id, live } = await logins(rig);
+    await (
+      await attempt(rig, token, id)
+    )();
+    expect(await live()).toEqual([true, true, true]);
+  });
+
+  it('live on where the last factor is kept (ENR-18)', async () => {
+    const rig = mount({ endsOthers: true, options: { policy: { until: new Date(0) } } });
+    const { token, id, live } = await logins(rig);
+    await rig.at('delete', `/${id}`, token).expect(409);
+    expect(await live()).toEqual([true, true, true]);
+  });
+
+  const cases = everyChange.flatMap(([what, change]) =>
+    faults.map(([how, fault]) => [what, how, change, fault] as const),
+  );
+  it.each(cases)('cannot end where %s and the store %s: 503, and nothing changed (I9)', async (...given) => {
+    const [, , change, fault] = given;
+    const rig = mount({ endsOthers: true });
+    const { token, id } = await logins(rig);
+    const before = await rig.statusOf('alice');
+    const send = await change(rig, token, id);
+    rig.store.revokeTokens = fault;
+    const { status, body } = await send();
+    expect([status, body]).toEqual([503, refused('store_unavailable')]);
+    expect(await rig.statusOf('alice')).toEqual(before);
+    expect(rig.events).toEqual([
+      { name: 'store.failed', reason: expect.not.stringContaining('CANARY'), ...told },
+    ]);
+  });
+
+  it('can end at a second try with the same code, which no failure used up', async () => {
+    const rig = mount({ endsOthers: true });
+    const token = await rig.logIn('alice');
+    const otp_token = rig.code(await rig.beginTotp(token));
+    rig.store.revokeTokens = () => Promise.reject(new Error('away'));
+    await rig.at('post', '/totp/confirm', token, { otp_token }).expect(503);
+    Object.assign(rig.store, rig.sound);
+    const { body } = await rig.at('post', '/totp/confirm', token, { otp_token }).expect(201);
+    expect((body as { backup_codes: string[] }).backup_codes).toHaveLength(10);
+  });
+
+  it('of a login by the password alone, made while the first factor is added, end too (I3)', async () => {
+    const rig = mount({ endsOthers: true });
+    const token = await rig.logIn('alice');
+    const otp_token = rig.code(await rig.beginTotp(token));
+    const login = new EventEmitter();
+    const waiting = once(login, 'done');
+    const isWriting = new Promise<void>((resolve) => {
+      rig.store.writeFactors = async (...change) => {
+        resolve();
+        await waiting;
+        return rig.sound.writeFactors(...change);
+      };
+    });
+    const confirmed = rig.at('post', '/totp/confirm', token, { otp_token }).then(({ status }) => status);
+    await isWriting;
+    const late = await rig.logIn('alice');
+    login.emit('done');
+    expect(await confirmed).toBe(201);
+    expect(await rig.tokens.check(late)).toBeNull();
+  });
+
+  it.each(everyChange)('where they cannot end after %s: 503, and the change stands', async (_, change) => {
+    const rig = mount({ endsOthers: true });
+    const { token, id, live } = await logins(rig);
+    const before = await rig.statusOf('alice');
+    const send = await change(rig, token, id);
+    let calls = 0;
+    rig.store.revokeTokens = (...given) => {
+      calls += 1;
+      return calls === 2 ? Promise.reject(new Error('away')) : rig.sound.revokeTokens(...given);
+    };
+    rig.events.splice(0);
+    const { status, body } = await send();
+    expect([status, body]).toEqual([503, refused('store_unavailable')]);
+    expect(await rig.statusOf('alice')).not.toEqual(before);
+    expect(rig.events.map(({ name }) => name)).toEqual([
+      'tokens.revoked',
+      expect.stringMatching(/^factor\.(?:enrolled|removed)$/),
+      'store.failed',
+    ]);
+    // Those from before ended all the same, and emergency codes that were not shown can be made anew.
+    expect(await live()).toEqual([true, false, true]);
+    if ((await rig.statusOf('alice')).factors.length > 0)
+      await rig.at('post', '/backup-codes', token, {}).expect(200);
+  });
+});
+
 describe('secondFactorRoutes, wherever they are mounted,', () => {
   const mounts: readonly (readonly [string, string, LoginAppOptions['routes']])[] = [
     [
@@ -1378,7 +1590,7 @@ describe('secondFactorRoutes reject bad options', () => {
     [
       factors,
       { prefix: '/x' },
-      `${owner} unknown option "prefix"; it takes withinSeconds, factor, userName, policy`,
+      `${owner} unknown option "prefix"; it takes withinSeconds, factor, userName, policy, revokeOthers`,
     ],
     [factors, { userName: 'alice' }, `${owner} option userName must be a function, not "alice"`],
     [
@@ -1400,6 +1612,11 @@ describe('secondFactorRoutes reject bad options', () => {
       factors,
       { policy: null },
       `${owner} option policy must be a policy as requireEnrolment takes it, not null`,
+    ],
+    [
+      factors,
+      { revokeOthers: true },
+      `${owner} option revokeOthers must be made by new AccessTokens(), not true`,
     ],
     [factors, { policy: {} }, `${owner} option until must be a valid Date, not undefined`],
     [factors, { policy: [] }, `${owner} options must be an object, not an array of 0`],
