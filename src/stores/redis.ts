@@ -1,7 +1,8 @@
 import { describe, oneOf, readOptions } from '../core/options.js';
 import type { Store } from './memory.js';
 import { redisAttempts } from './redis-attempts.js';
-import { RedisConnection, type RedisClient } from './redis-connection.js';
+import type { RedisClient } from './redis-client.js';
+import { RedisConnection } from './redis-connection.js';
 import { EvictionWatch } from './redis-eviction.js';
 import { redisChallenges, redisFactors } from './redis-factors.js';
 import { redisPending } from './redis-pending.js';
