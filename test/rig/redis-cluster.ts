@@ -21,11 +21,10 @@ const nodeTimeoutMs = 1000;
 const patienceMs = 30_000;
 
 export async function startRedisCluster(): Promise<RedisCluster> {
-  const args = [
-    ...['--cluster-node-timeout', `${nodeTimeoutMs}`, '--cluster-announce-ip', '127.0.0.1'],
-    // A replica that has just been made may take over too, and does not wait for others to sync with.
-    ...['--cluster-replica-validity-factor', '0', '--repl-diskless-sync-delay', '0'],
-  ];
+  const timing = ['--cluster-node-timeout', `${nodeTimeoutMs}`];
+  // A replica that has just been made may take over too, and does not wait for others to sync with.
+  const replicas = ['--cluster-replica-validity-factor', '0', '--repl-diskless-sync-delay', '0'];
+  const args = ['--cluster-announce-ip', '127.0.0.1', ...timing, ...replicas];
   const started = await Promise.allSettled(
     Array.from({ length: 2 * shardCount }, () => startRedis({ args, isClusterNode: true })),
   );
