@@ -1,32 +1,10 @@
 import { createHash } from 'node:crypto';
 import { StoreUnavailable } from '../core/errors.js';
 import { storeDeadlineMs, nonsense } from '../core/store-call.js';
+import { safeClusterOptions, safeOptions, type OwnClient, type RedisClient } from './redis-client.js';
+import { slotOf } from './redis-slot.js';
 
-/** What is used of an ioredis `Redis` or `Cluster`; its own types stay out of ours, so ioredis stays optional. */
-export interface RedisClient {
-  readonly status: string;
-  readonly isCluster?: boolean;
-  /** Redis: (override). Cluster: (startup nodes, override). */
-  duplicate(...args: never[]): unknown;
-  once(event: string, listener: () => void): unknown;
-}
-
-interface OwnClient extends RedisClient {
-  /** Of a Cluster. */
-  nodes?(role: 'master'): readonly OwnClient[];
-  /** Of a single server; a Cluster has one for each node, out of reach. */
-  readonly stream?: { readonly writableCorked: number; cork(): void; uncork(): void } | null;
-  call(command: string, ...args: (string | number)[]): Promise<unknown>;
-  on(event: string, listener: (error: unknown) => void): unknown;
-  off(event: string, listener: () => void): unknown;
-  disconnect(): void;
-}
-
-/** One server of the store, for what is not about a single key. */
-export interface RedisServer {
-  call(command: string, ...args: (string | number)[]): Promise<unknown>;
-  duplicate(...args: never[]): unknown;
-}
+export type Command = readonly [name: string, ...args: (string | number)[]];
 
 /** Requests that may wait for a connection; beyond it they are refused at once. */
 const mostWaiting = 1000;
@@ -40,32 +18,6 @@ export class Script {
   }
 }
 
-// Settings that keep a counting command from being sent twice or from waiting where nobody waits any more.
-export const safeOptions = {
-  autoResendUnfulfilledCommands: false,
-  enableOfflineQueue: false,
-  enableAutoPipelining: false,
-  maxRetriesPerRequest: 0,
-  lazyConnect: false,
-  connectTimeout: 1000,
-  socketTimeout: 1000,
-  commandTimeout: undefined,
-  stringNumbers: false,
-  replyMapping: 'legacy',
-  retryStrategy: (times: number) => Math.min(times * 50, 400),
-  // After a failover the old master is read-only: leave it, but never repeat the command.
-  reconnectOnError: (error: Error) => error.message.startsWith('READONLY'),
-} as const;
-
-const safeClusterOptions = {
-  enableOfflineQueue: false,
-  lazyConnect: false,
-  retryDelayOnFailover: 0,
-  clusterRetryStrategy: safeOptions.retryStrategy,
-  scaleReads: 'master',
-  redisOptions: safeOptions,
-} as const;
-
 /** A connection of our own beside the caller's client: same server, safe settings, closed when theirs ends. */
 export class RedisConnection {
   readonly isCluster: boolean;
@@ -73,13 +25,16 @@ export class RedisConnection {
   #ready: Promise<void> | undefined;
   #waiting = 0;
 
+  /** @param keyPrefix - That ioredis puts before each key, where the client given need not know it. */
   constructor(
     client: RedisClient,
     readonly prefix: string,
+    keyPrefix?: string,
   ) {
     this.isCluster = client.isCluster === true;
     const duplicate = client.duplicate.bind(client) as (...args: unknown[]) => OwnClient;
-    this.#client = this.isCluster ? duplicate([], safeClusterOptions) : duplicate(safeOptions);
+    const own = keyPrefix === undefined ? {} : { keyPrefix };
+    this.#client = this.isCluster ? duplicate([], safeClusterOptions) : duplicate({ ...safeOptions, ...own });
     // Without a listener ioredis prints each failed reconnect; every command reports its own failure.
     this.#client.on('error', () => {});
     client.once('end', () => this.close());
@@ -88,6 +43,11 @@ export class RedisConnection {
   /** `<prefix>:<capability>:{<hash>}`: never a name in clear, and one hash, so one slot, per key. */
   key(capability: string, hash: string): string {
     return `${this.prefix}:${capability}:{${hash}}`;
+  }
+
+  /** The caller's own, which ioredis puts before each key. */
+  get keyPrefix(): string {
+    return this.#client.options.keyPrefix ?? '';
   }
 
   /** Sends one command once. Rejects with StoreUnavailable in fixed words. */
@@ -99,11 +59,14 @@ export class RedisConnection {
   /** The same, for a command that stands for many: it does not wait for others of this turn. */
   async sendNow(command: string, ...args: (string | number)[]): Promise<unknown> {
     if (this.#client.status !== 'ready') await this.#untilReady();
-    try {
-      return await this.#client.call(command, ...args);
-    } catch (error) {
-      throw new StoreUnavailable(reasonOf(error));
-    }
+    return this.#call(command, ...args);
+  }
+
+  /** Sends commands in one go, and tells what became of each. Of a single server: one connection takes them all. */
+  async sendTogether(commands: readonly Command[]): Promise<PromiseSettledResult<unknown>[]> {
+    if (this.#client.status !== 'ready') await this.#untilReady();
+    this.#gather();
+    return Promise.allSettled(commands.map((command) => this.#call(...command)));
   }
 
   /** Runs a script by its hash. Only NOSCRIPT leads to a second try: it says that nothing was run. */
@@ -119,6 +82,22 @@ export class RedisConnection {
     return this.send('EVAL', script.source, ...operands);
   }
 
+  /** The client of the one server that writes this key, as far as is known. */
+  masterOf(key: string): RedisClient | undefined {
+    if (!this.isCluster) return this.#client;
+    const [address] = this.#client.slots?.[slotOf(this.keyPrefix + key)] ?? [];
+    const masters = this.#client.nodes?.('master') ?? [];
+    return masters.find(({ options }) => `${options.host}:${options.port}` === address);
+  }
+
+  async #call(command: string, ...args: (string | number)[]): Promise<unknown> {
+    try {
+      return await this.#client.call(command, ...args);
+    } catch (error) {
+      throw new StoreUnavailable(reasonOf(error));
+    }
+  }
+
   /** Commands of one turn of the event loop go out in one write: the system call costs more than the command. */
   #gather(): void {
     const { stream } = this.#client;
@@ -128,7 +107,7 @@ export class RedisConnection {
   }
 
   /** The servers that may hold a key at this moment: one, or all masters of a Cluster. */
-  masters(): readonly RedisServer[] {
+  masters(): readonly OwnClient[] {
     return this.isCluster ? (this.#client.nodes?.('master') ?? []) : [this.#client];
   }
 

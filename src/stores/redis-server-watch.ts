@@ -1,5 +1,5 @@
 import { isCount } from '../core/store-call.js';
-import { safeOptions, type RedisServer } from './redis-connection.js';
+import { safeOptions, type OwnClient } from './redis-client.js';
 
 /** Redis tells of changed keys on this channel, to connections that asked for it. */
 const channel = '__redis__:invalidate';
@@ -34,13 +34,18 @@ export class RedisServerWatch {
 
   /** @param keyPrefix - Keys that begin so are told of. */
   constructor(
-    readonly server: RedisServer,
+    readonly server: OwnClient,
     readonly keyPrefix: string,
     readonly watcher: ServerWatcher,
     readonly beatMs: number,
   ) {
     const duplicate = server.duplicate.bind(server) as (options: object) => unknown;
-    this.#listener = duplicate({ ...safeOptions, protocol: 2, autoResubscribe: false }) as Listener;
+    this.#listener = duplicate({
+      ...safeOptions,
+      protocol: 2,
+      autoResubscribe: false,
+      keyPrefix: '',
+    }) as Listener;
     this.#listener.on('ready', () => void this.#arm());
     this.#listener.on('close', () => this.#disarm());
     this.#listener.on('error', () => this.#disarm());

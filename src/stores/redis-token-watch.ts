@@ -1,5 +1,6 @@
 import type { TokenWatcher } from '../core/token-store.js';
-import type { RedisConnection, RedisServer } from './redis-connection.js';
+import type { OwnClient } from './redis-client.js';
+import type { RedisConnection } from './redis-connection.js';
 import { RedisServerWatch } from './redis-server-watch.js';
 
 /** Beats in the time that is vouched for: some may be late before trust ends. */
@@ -18,7 +19,7 @@ interface Watched {
  * for while any of them is silent, nor once another one has become a master.
  */
 export class RedisTokenWatch {
-  readonly #watched = new Map<RedisServer, Watched>();
+  readonly #watched = new Map<OwnClient, Watched>();
   readonly #keyPrefix: string;
 
   constructor(
@@ -27,7 +28,7 @@ export class RedisTokenWatch {
     readonly maxStaleMs: number,
   ) {
     // Up to the brace of the hash: `token` is not `tokens`.
-    this.#keyPrefix = connection.key('token', '').slice(0, -1);
+    this.#keyPrefix = connection.keyPrefix + connection.key('token', '').slice(0, -1);
     connection.onReady(() => this.#follow());
     this.#follow();
   }
@@ -51,7 +52,7 @@ export class RedisTokenWatch {
     for (const server of servers) if (!this.#watched.has(server)) this.#take(server);
   }
 
-  #take(server: RedisServer): void {
+  #take(server: OwnClient): void {
     const watcher = {
       changed: (keys: readonly string[] | null) => this.#tell(server, keys),
       answered: (sentAt: number, storeAheadMs: number) => this.#vouch(server, sentAt, storeAheadMs),
@@ -60,7 +61,7 @@ export class RedisTokenWatch {
     this.#watched.set(server, { watch, untilMs: Number.NEGATIVE_INFINITY, storeAheadMs: 0 });
   }
 
-  #tell(server: RedisServer, keys: readonly string[] | null): void {
+  #tell(server: OwnClient, keys: readonly string[] | null): void {
     if (keys === null) {
       const watched = this.#watched.get(server);
       if (watched !== undefined) watched.untilMs = Number.NEGATIVE_INFINITY;
@@ -68,7 +69,7 @@ export class RedisTokenWatch {
     } else for (const key of keys) this.watcher.changed(/\{([0-9a-f]{64})\}$/.exec(key)?.[1] ?? '');
   }
 
-  #vouch(server: RedisServer, sentAt: number, storeAheadMs: number): void {
+  #vouch(server: OwnClient, sentAt: number, storeAheadMs: number): void {
     const answering = this.#watched.get(server);
     if (answering === undefined) return;
     answering.untilMs = sentAt + this.maxStaleMs;

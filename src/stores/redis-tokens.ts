@@ -4,6 +4,7 @@ import { cutoffMs, type StoredToken, type TokenStore } from '../core/token-store
 import { isOne, Script, type RedisConnection } from './redis-connection.js';
 import { cutoffLua } from './redis-cutoff.js';
 import { redisReads } from './redis-reads.js';
+import type { ReplicaWatch, Write } from './redis-replicas.js';
 
 // A token is one string, "<created> <expires> <used> <record>", that Redis itself ends; used is 0 for never. The
 // account's index is a sorted set of token hashes by their end, and its cut-off the time of the last revocation of
@@ -68,7 +69,11 @@ return 1
 const unlinkBatch = 500;
 
 /** @param changed - Told of each token that ended, before the caller is: this process need not wait to hear of it. */
-export function redisTokens(connection: RedisConnection, changed: (key: string) => void): TokenStore {
+export function redisTokens(
+  connection: RedisConnection,
+  replicas: ReplicaWatch,
+  changed: (key: string) => void,
+): TokenStore {
   const read = redisReads(connection);
   const tokenKey = (key: string): string => connection.key('token', key);
   const placesOf = (account: string): [index: string, cutoff: string] => [
@@ -89,6 +94,9 @@ export function redisTokens(connection: RedisConnection, changed: (key: string) 
     if (!counts.every(isCount)) throw nonsense();
     return counts.reduce((sum, count) => sum + count, 0);
   }
+
+  const unlinks = (keys: readonly string[]): Write[] =>
+    keys.map(tokenKey).map((key) => ({ key, command: ['UNLINK', key] }));
 
   return {
     async issueToken({ key, account, lifetimeMs, idleMs, maxPerAccount, startedAt, record }) {
@@ -118,16 +126,19 @@ export function redisTokens(connection: RedisConnection, changed: (key: string) 
     },
 
     async revokeToken(key) {
-      return isOne(await unlink([key]));
+      const isEnded = isOne(await unlink([key]));
+      await replicas.confirm(unlinks([key]));
+      return isEnded;
     },
 
     async revokeTokens(account, except) {
       const places = placesOf(account);
       const keys = keysOf(await connection.run(cutOff, places, [])).filter((key) => key !== except);
-      if (keys.length === 0) return 0;
       const ended = await unlink(keys);
+      const again: Write = { key: places[1], command: ['EVAL', cutOff.source, places.length, ...places] };
+      await replicas.confirm([again, ...unlinks(keys)]);
       // Last: if the process dies before this, a second revocation still finds every token.
-      await connection.send('ZREM', places[0], ...keys);
+      if (keys.length > 0) await connection.send('ZREM', places[0], ...keys);
       return ended;
     },
 

@@ -1,10 +1,12 @@
-import { describe, oneOf, readOptions } from '../core/options.js';
+import { describe, integer, oneOf, readOptions } from '../core/options.js';
 import type { Store } from './memory.js';
 import { redisAttempts } from './redis-attempts.js';
-import { RedisConnection, type RedisClient } from './redis-connection.js';
+import type { RedisClient } from './redis-client.js';
+import { RedisConnection } from './redis-connection.js';
 import { EvictionWatch } from './redis-eviction.js';
 import { redisChallenges, redisFactors } from './redis-factors.js';
 import { redisPending } from './redis-pending.js';
+import { ReplicaWatch } from './redis-replicas.js';
 import { redisSessions } from './redis-sessions.js';
 import { RedisTokenWatch } from './redis-token-watch.js';
 import { redisTokens } from './redis-tokens.js';
@@ -25,6 +27,14 @@ export interface RedisStoreOptions {
    * @default 'warn'
    */
   readonly whenEvicting?: 'warn' | 'refuse';
+  /**
+   * Replicas that must have acknowledged a revocation of tokens before it is answered: 0 to 5. With fewer, in half a
+   * second, it is refused with StoreUnavailable, though it may have been applied. A failover to one of those that
+   * acknowledged does not bring the tokens back.
+   *
+   * @default 0
+   */
+  readonly waitReplicas?: number;
 }
 
 /** A store that several processes share, and that holds a connection of its own. */
@@ -46,23 +56,24 @@ export function redisStore(redis: RedisClient, options: RedisStoreOptions = {}):
   if (typeof redis !== 'object' || redis === null || typeof redis.duplicate !== 'function') {
     throw new TypeError(`redisStore: redis must be an ioredis client, not ${describe(redis)}`);
   }
-  const { prefix = 'portcullis', whenEvicting = 'warn' } = readOptions<RedisStoreOptions>(
-    'redisStore',
-    options,
-    {
-      prefix: {
-        demand: '1 to 32 letters, digits, "-" or "_"',
-        accepts: (v) => typeof v === 'string' && /^[A-Za-z0-9_-]{1,32}$/.test(v),
-      },
-      whenEvicting: oneOf('warn', 'refuse'),
+  const {
+    prefix = 'portcullis',
+    whenEvicting = 'warn',
+    waitReplicas = 0,
+  } = readOptions<RedisStoreOptions>('redisStore', options, {
+    prefix: {
+      demand: '1 to 32 letters, digits, "-" or "_"',
+      accepts: (v) => typeof v === 'string' && /^[A-Za-z0-9_-]{1,32}$/.test(v),
     },
-  );
+    whenEvicting: oneOf('warn', 'refuse'),
+    waitReplicas: integer(0, 5),
+  });
   const connection = new RedisConnection(redis, prefix);
   const watches: RedisTokenWatch[] = [];
   const eviction = new EvictionWatch(connection, whenEvicting === 'refuse');
   return {
     ...redisAttempts(connection, eviction),
-    ...redisTokens(connection, (key) => {
+    ...redisTokens(connection, new ReplicaWatch(connection, waitReplicas), (key) => {
       for (const { watcher } of watches) watcher.changed(key);
     }),
     ...redisPending(connection),

@@ -28,6 +28,8 @@ export interface RedisServer {
 export interface RedisServerOptions {
   /** More arguments, as on the command line: `['--maxmemory', '2mb']`. */
   readonly args?: readonly string[];
+  /** A node of a Cluster, without slots: it has a second port, on which nodes talk to each other. */
+  readonly isClusterNode?: boolean;
 }
 
 const startTimeoutMs = 10_000;
@@ -41,7 +43,11 @@ export async function startRedis(options: RedisServerOptions = {}): Promise<Redi
   let child: ChildProcess;
 
   async function launch(): Promise<void> {
-    child = await launchOn(port, binary, directory, options.args ?? []);
+    const args = [...(options.args ?? [])];
+    if (options.isClusterNode === true) {
+      args.push('--cluster-enabled', 'yes', '--cluster-port', `${await findFreePort()}`);
+    }
+    child = await launchOn(port, binary, directory, args);
     guardian.watch(child.pid);
     child.once('exit', () => guardian.watch(undefined));
   }

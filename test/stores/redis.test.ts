@@ -2,22 +2,16 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, it } from '@jest/globals';
 import { Cluster, Redis } from 'ioredis';
 import { redisStore } from '../../src/stores/redis.js';
+import { startRedisCluster, type RedisCluster } from '../rig/redis-cluster.js';
 import { startRedis, type RedisServer } from '../rig/redis-server.js';
 import { describeStore } from './contract.js';
 
 let single: RedisServer;
-let cluster: RedisServer;
+let cluster: RedisCluster;
 
 beforeAll(async () => {
-  [single, cluster] = await Promise.all([
-    startRedis(),
-    startRedis({ args: ['--cluster-enabled', 'yes', '--cluster-announce-ip', '127.0.0.1'] }),
-  ]);
-  const node = new Redis(cluster.url, { disconnectTimeout: 50 });
-  await node.call('CLUSTER', 'ADDSLOTSRANGE', 0, 16_383);
-  while (!String(await node.call('CLUSTER', 'INFO')).includes('cluster_state:ok')) await sleep(20);
-  node.disconnect();
-});
+  [single, cluster] = await Promise.all([startRedis(), startRedisCluster()]);
+}, 60_000);
 afterAll(() => Promise.all([single.stop(), cluster.stop()]));
 
 describeStore('redisStore', async () => {
@@ -27,9 +21,7 @@ describeStore('redisStore', async () => {
 });
 
 describeStore('redisStore on a Cluster', async () => {
-  const redis = new Cluster([{ host: '127.0.0.1', port: cluster.port }], {
-    redisOptions: { disconnectTimeout: 50 },
-  });
+  const redis = new Cluster([...cluster.nodes], { redisOptions: { disconnectTimeout: 50 } });
   const store = redisStore(redis);
   return { store, pass: sleep, end: () => redis.disconnect() };
 });
