@@ -1,0 +1,129 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { Cluster } from 'ioredis';
+import { AccessTokens, redisStore, type IssuedToken, type RedisStore } from '../../src/index.js';
+import { slotOf } from '../../src/stores/redis-slot.js';
+import { proven } from '../rig/factor-rig.js';
+import { startRedisCluster, type RedisCluster } from '../rig/redis-cluster.js';
+
+let cluster: RedisCluster;
+let keeping: AccessTokens;
+let other: AccessTokens;
+const opened: { client: Cluster; store: RedisStore }[] = [];
+
+beforeAll(async () => {
+  cluster = await startRedisCluster();
+  keeping = new AccessTokens({ store: open(), cache: {} });
+  other = new AccessTokens({ store: open() });
+}, 60_000);
+afterAll(async () => {
+  for (const { client, store } of opened) {
+    store.close();
+    client.disconnect();
+  }
+  await cluster.stop();
+});
+
+function open(): RedisStore {
+  const client = new Cluster([...cluster.nodes], { redisOptions: { disconnectTimeout: 50 } });
+  client.on('error', () => {});
+  const store = redisStore(client);
+  opened.push({ client, store });
+  return store;
+}
+
+async function until(isSo: () => boolean | Promise<boolean>, withinMs = 20_000): Promise<void> {
+  for (const end = performance.now() + withinMs; !(await isSo());) {
+    if (performance.now() > end) throw new Error('never');
+    await sleep(5);
+  }
+}
+
+/** Again where the store could not tell. */
+async function insist<T>(ask: () => Promise<T>): Promise<T> {
+  for (let tries = 0; ; tries += 1) {
+    try {
+      return await ask();
+    } catch (error) {
+      if (tries === 200) throw error;
+      await sleep(50);
+    }
+  }
+}
+
+async function issue(): Promise<IssuedToken> {
+  return insist(async () => {
+    const login = proven();
+    login.passFactor();
+    const issued = await other.issue(login);
+    if (issued === null) throw new Error('no token');
+    return issued;
+  });
+}
+
+/** Asked for until it is kept. */
+async function keep({ secret }: IssuedToken): Promise<void> {
+  await until(async () => {
+    await keeping.check(secret).catch(() => null);
+    return keeping.recall(secret) !== undefined;
+  });
+}
+
+/** The master, by its place at the start, that has a token. */
+function shardOf({ facts }: IssuedToken): number {
+  const hash = Buffer.from(facts.token.id, 'base64url').toString('hex');
+  return Math.floor((slotOf(`{${hash}}`) * 3) / 16_384);
+}
+
+/** Kept ones of each master. */
+async function keptByShard(each: number): Promise<IssuedToken[][]> {
+  const shards: IssuedToken[][] = [[], [], []];
+  while (shards.some((tokens) => tokens.length < each)) {
+    const token = await issue();
+    const tokens = shards[shardOf(token)];
+    if (tokens === undefined || tokens.length >= each) continue;
+    await keep(token);
+    tokens.push(token);
+  }
+  // What was kept first may have gone while others came.
+  for (const token of shards.flat()) await keep(token);
+  return shards;
+}
+
+async function expectGoneInTime(tokens: readonly IssuedToken[]): Promise<void> {
+  await Promise.all(tokens.map(({ facts }) => insist(() => other.revoke(facts.token.id))));
+  await sleep(1000);
+  expect(tokens.filter(({ secret }) => keeping.recall(secret) !== undefined)).toEqual([]);
+  const found = await Promise.all(tokens.map(({ secret }) => insist(() => keeping.check(secret))));
+  expect(found.filter((one) => one !== null)).toEqual([]);
+}
+
+describe('tokens that a process keeps beside a Cluster', () => {
+  it('are told of by every master', async () => {
+    const shards = await keptByShard(5);
+    const left = shards.map((tokens) => tokens.slice(1));
+    const ended = shards.map(([first]) => first).filter((token) => token !== undefined);
+    expect(ended).toHaveLength(3);
+    await expectGoneInTime(ended);
+    for (const { secret } of left.flat()) expect((await keeping.check(secret))?.account.id).toBe('alice');
+  }, 60_000);
+
+  it.each([
+    ['dies', (shard: number) => cluster.killMaster(shard)],
+    ['falls silent', (shard: number) => cluster.silenceMaster(shard)],
+  ])(
+    'are not believed for longer than maxStaleSeconds when a master %s, and are kept again with its heir (TOK-03)',
+    async (_, end) => {
+      const shard = _ === 'dies' ? 0 : 1;
+      const shards = await keptByShard(4);
+      const failover = end(shard);
+      // On the masters that are left: told, or not trusted.
+      await expectGoneInTime(shards.flatMap((tokens, index) => (index === shard ? [] : tokens.slice(0, 2))));
+      await failover;
+      await expectGoneInTime(shards[shard] ?? []);
+      const again = await keptByShard(2);
+      await expectGoneInTime(again.flat());
+    },
+    120_000,
+  );
+});
