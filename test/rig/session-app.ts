@@ -1,4 +1,5 @@
-import { createServer, type Server } from 'node:http';
+import { once } from 'node:events';
+import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { bodyParser } from '@koa/bodyparser';
 import { Router } from '@koa/router';
@@ -167,12 +168,12 @@ export async function sessionApp({
   });
   router.all('/own', async (ctx) => {
     ctx.status = 204;
-    await own?.(ctx as never);
+    await own?.(ctx);
   });
   app.use(router.routes());
 
-  const server = createServer(app.callback());
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const server = app.listen(0, '127.0.0.1');
+  await once(server, 'listening');
   const { port } = server.address() as AddressInfo;
   return {
     app,
