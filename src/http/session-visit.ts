@@ -17,7 +17,7 @@ export class SessionVisit {
   #next: NextLogin | undefined;
   /** The login whose id was taken. */
   #taken: NextLogin | undefined;
-  /** The id of the session that has ended, by this request or another one. */
+  /** The id of a session that was to be saved and has ended meanwhile. */
   #ended: string | undefined;
   #isOver = false;
 
@@ -75,10 +75,9 @@ export class SessionVisit {
     return this.#taken?.id === id ? this.#taken.login : null;
   }
 
-  async end(id: string): Promise<void> {
-    await this.sessions.end(id);
-    // koa-session goes on with the same id where the app makes a new session after that.
-    this.#ended = id;
+  /** It stays the one that is kept, so that no later save of this request takes it for a new one. */
+  end(id: string): Promise<void> {
+    return this.sessions.end(id);
   }
 
   /** Whether this request may still write the session with this id, and give the browser its cookie. */
@@ -86,7 +85,7 @@ export class SessionVisit {
     return !this.#isOver && id !== this.#ended;
   }
 
-  /** It may not write any any more. */
+  /** From now on it writes none. */
   abandon(): void {
     this.#isOver = true;
   }

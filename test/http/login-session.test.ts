@@ -639,6 +639,21 @@ describe.each(['memoryStore', 'redisStore'])('a session on %s', (kind) => {
       const begun = await browser.send('post', '/factors/totp', {}, { Origin: own });
       expect(begun.status).toBe(200);
     });
+
+    it('a reset that is asked from another site or not as JSON; one of its own ends sessions of the target', async () => {
+      const app = await start();
+      const [owner, target] = [app.browser(), app.browser()];
+      await owner.logIn();
+      await target.logIn('bob');
+      const evil = await owner.send('post', '/reset?id=bob', {}, { Origin: 'https://evil.example' });
+      expect(evil.body).toEqual(refused('csrf_rejected'));
+      expect((await owner.send('post', '/reset?id=bob')).body).toEqual(refused('unsupported_media_type'));
+      expect((await target.send('get', '/me')).status).toBe(200);
+      const typed = { 'Content-Type': 'application/json', Origin: own };
+      expect((await owner.send('post', '/reset?id=bob', undefined, typed)).status).toBe(204);
+      expect((await target.send('get', '/me')).status).toBe(401);
+      expect((await owner.send('get', '/me')).status).toBe(200);
+    });
   });
 
   describe('tells', () => {

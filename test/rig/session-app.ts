@@ -16,6 +16,7 @@ import { lockout } from '../../src/middleware/lockout.js';
 import { requireFreshLogin } from '../../src/middleware/require-fresh-login.js';
 import { requireSecondFactor } from '../../src/middleware/require-second-factor.js';
 import { requireToken } from '../../src/middleware/require-token.js';
+import { resetSecondFactors } from '../../src/middleware/reset-second-factors.js';
 import { resumeLogin } from '../../src/middleware/resume-login.js';
 import { revokeToken } from '../../src/middleware/revoke-token.js';
 import { verifyPassword } from '../../src/middleware/verify-password.js';
@@ -145,6 +146,14 @@ export async function sessionApp({
   router.post('/fresh', guard, requireFreshLogin(factors), handler);
   router.delete('/session', guard, revokeToken(tokens));
   router.delete('/sessions', guard, revokeToken(tokens, { all: true }));
+  const reset = resetSecondFactors(factors, {
+    tokens,
+    factor: 'never',
+    target: (ctx) => ({ id: String(ctx.query['id']) }),
+    mayReset: () => true,
+    audit: () => {},
+  });
+  router.post('/reset', guard, reset);
   router.use('/factors', guard, secondFactorRoutes(factors).routes());
   router.post('/remember', (ctx) => {
     Object.assign(ctx.session as object, ctx.request.body);
