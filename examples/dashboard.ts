@@ -107,9 +107,13 @@ async function asPages(ctx: AuthContext, next: () => Promise<unknown>): Promise<
   ctx.type = 'html';
   if (error === 'invalid_token' && ctx.method === 'GET') ctx.redirect('/login');
   else if (typeof pending === 'string') ctx.body = secondStepPage(pending);
-  else if (error === 'invalid_second_factor')
-    ctx.body = secondStepPage(String(bodyField('pending')(ctx) ?? ''), said);
+  else if (error === 'invalid_second_factor') ctx.body = secondStepPage(textIn(ctx, 'pending'), said);
   else ctx.body = loginPage(said);
+}
+
+function textIn(ctx: AuthContext, field: string): string {
+  const given = bodyField(field)(ctx);
+  return typeof given === 'string' ? given : '';
 }
 
 function findAccount({

@@ -13,8 +13,9 @@ export function demandJson(ctx: AuthContext, { origin }: SecondFactors): boolean
 }
 
 /**
- * Whether the client itself sent the token in its Authorization header, which no other site can make a browser do. An
- * app that takes the token from a cookie writes it into the headers, and not into those that came over the wire.
+ * Whether the client itself sent the token in its Authorization header, which no other site can make a browser do. That
+ * of a session came in a cookie. An app with a cookie of its own writes the token into the headers, and not into those
+ * that came over the wire.
  */
 function hasSentToken({ req: { headers, rawHeaders } }: AuthContext): boolean {
   const at = rawHeaders.findIndex((name, index) => index % 2 === 0 && /^authorization$/i.test(name));

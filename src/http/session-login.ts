@@ -17,7 +17,7 @@ interface KoaSession {
 }
 
 /** Methods that change nothing (RFC 9110 section 9.2.1), as far as apps have routes for them. */
-const safeMethods = ['GET', 'HEAD', 'OPTIONS'];
+const safeMethods = new Set(['GET', 'HEAD', 'OPTIONS']);
 
 /**
  * The session of this request, to log in to.
@@ -48,7 +48,7 @@ export async function carryLogin(
   const login = accountKey(account.id);
   const context = ctx as unknown as WithSession;
   try {
-    if (context.session === null || (visit.login !== null && visit.login !== login)) context.session = {};
+    if (context.session === null || (visit.owner !== null && visit.owner !== login)) context.session = {};
     const { session } = context;
     if (session === null) throw new TypeError('carryLogin: no session');
     session.maxAge = token.expiresAt - token.createdAt;
@@ -78,7 +78,7 @@ export function readSession(ctx: AuthContext, tokens: AccessTokens): Carried {
   const id = visit.loginId((ctx as unknown as WithSession).session?.externalKey);
   if (id === undefined) return { kind: 'none' };
   // The browser sends the cookie along whoever made it ask.
-  if (!safeMethods.includes(ctx.method) && isFromAnotherSite(ctx, visit.origin)) return { kind: 'foreign' };
+  if (!safeMethods.has(ctx.method) && isFromAnotherSite(ctx, visit.origin)) return { kind: 'foreign' };
   return { kind: 'session', token: id };
 }
 

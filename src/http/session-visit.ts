@@ -13,10 +13,12 @@ interface NextLogin {
 export class SessionVisit {
   /** The session that is kept, as far as this request knows; undefined for none. */
   #kept: { readonly id: string; readonly login: string | null } | undefined;
+  #owner: string | null = null;
   #next: NextLogin | undefined;
   /** The login whose id was taken. */
   #taken: NextLogin | undefined;
-  #lost: string | undefined;
+  /** The id of a session that was to be saved and has ended meanwhile. */
+  #ended: string | undefined;
   #isOver = false;
 
   /** @param origin - The app's own: where its pages come from. */
@@ -25,9 +27,9 @@ export class SessionVisit {
     readonly origin: string,
   ) {}
 
-  /** Key of the account that is logged in; null for a visitor. */
-  get login(): string | null {
-    return this.#kept?.login ?? null;
+  /** Key of the account that was logged in when the request came; null for a visitor. */
+  get owner(): string | null {
+    return this.#owner;
   }
 
   /**
@@ -36,13 +38,15 @@ export class SessionVisit {
    * @param shown - The one that koa-session shows to the app: it may have refused or dropped what was loaded.
    */
   loginId(shown: string | undefined): string | undefined {
-    return this.login !== null && this.#kept?.id === shown ? shown : undefined;
+    const { id, login = null } = this.#kept ?? {};
+    return login !== null && id === shown ? shown : undefined;
   }
 
   async load(id: string): Promise<object | undefined> {
     const found = await this.sessions.read(id);
     if (found === null) return undefined;
     this.#kept = { id, login: found.login };
+    this.#owner = found.login;
     return found.content;
   }
 
@@ -59,26 +63,29 @@ export class SessionVisit {
 
   async save(id: string, content: object, lifetimeMs: number): Promise<void> {
     if (!this.mayWrite(id)) return;
-    const isNew = id !== this.#kept?.id;
-    const loginOfNew = id === this.#taken?.id ? this.#taken.login : null;
-    const login = isNew ? loginOfNew : this.login;
-    const isKept = await this.sessions.write(id, { login, content }, lifetimeMs, isNew);
-    // Else another request has ended it meanwhile, and the browser may have another one by now.
+    const kept = this.#kept?.id === id ? this.#kept : undefined;
+    const login = kept === undefined ? this.#loginOfNew(id) : kept.login;
+    const isKept = await this.sessions.write(id, { login, content }, lifetimeMs, kept === undefined);
     if (isKept) this.#kept = { id, login };
-    else this.#lost = id;
+    // The browser may have the cookie of another session by now.
+    else this.#ended = id;
   }
 
-  async end(id: string): Promise<void> {
-    await this.sessions.end(id);
-    if (id === this.#kept?.id) this.#kept = undefined;
+  #loginOfNew(id: string): string | null {
+    return this.#taken?.id === id ? this.#taken.login : null;
+  }
+
+  /** It stays the one that is kept, so that no later save of this request takes it for a new one. */
+  end(id: string): Promise<void> {
+    return this.sessions.end(id);
   }
 
   /** Whether this request may still write the session with this id, and give the browser its cookie. */
   mayWrite(id: string): boolean {
-    return !this.#isOver && id !== this.#lost;
+    return !this.#isOver && id !== this.#ended;
   }
 
-  /** It may not write any any more. */
+  /** From now on it writes none. */
   abandon(): void {
     this.#isOver = true;
   }

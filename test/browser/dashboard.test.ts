@@ -16,7 +16,7 @@ afterEach(() => {
 });
 
 async function listen(host: string, handle: RequestListener): Promise<string> {
-  const server = createServer(handle).listen(0, host === 'localhost' ? '::' : host);
+  const server = createServer(handle).listen(0, host);
   servers.push(server);
   await once(server, 'listening');
   return `http://${host}:${(server.address() as AddressInfo).port}`;
@@ -32,8 +32,10 @@ interface Seen {
 
 /** The example's app, and what came to it beside reads. */
 async function startDashboard(): Promise<{ origin: string; changes: Seen[] }> {
-  let handle: RequestListener = () => {};
-  const origin = await listen('localhost', (request, response) => handle(request, response));
+  const server = createServer().listen(0, 'localhost');
+  servers.push(server);
+  await once(server, 'listening');
+  const origin = `http://localhost:${(server.address() as AddressInfo).port}`;
   const app = dashboard(origin);
   const changes: Seen[] = [];
   app.middleware.unshift(async (ctx, next) => {
@@ -47,8 +49,8 @@ async function startDashboard(): Promise<{ origin: string; changes: Seen[] }> {
       hasCookie: ctx.get('Cookie').includes('portcullis_session='),
     });
   });
-  const callback = app.callback();
-  handle = (request, response) => void callback(request, response);
+  const handle = app.callback();
+  server.on('request', (request, response) => void handle(request, response));
   return { origin, changes };
 }
 

@@ -1,4 +1,5 @@
-import { createServer, type Server } from 'node:http';
+import { once } from 'node:events';
+import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { bodyParser } from '@koa/bodyparser';
 import { Router } from '@koa/router';
@@ -15,6 +16,7 @@ import { lockout } from '../../src/middleware/lockout.js';
 import { requireFreshLogin } from '../../src/middleware/require-fresh-login.js';
 import { requireSecondFactor } from '../../src/middleware/require-second-factor.js';
 import { requireToken } from '../../src/middleware/require-token.js';
+import { resetSecondFactors } from '../../src/middleware/reset-second-factors.js';
 import { resumeLogin } from '../../src/middleware/resume-login.js';
 import { revokeToken } from '../../src/middleware/revoke-token.js';
 import { verifyPassword } from '../../src/middleware/verify-password.js';
@@ -144,6 +146,14 @@ export async function sessionApp({
   router.post('/fresh', guard, requireFreshLogin(factors), handler);
   router.delete('/session', guard, revokeToken(tokens));
   router.delete('/sessions', guard, revokeToken(tokens, { all: true }));
+  const reset = resetSecondFactors(factors, {
+    tokens,
+    factor: 'never',
+    target: (ctx) => ({ id: String(ctx.query['id']) }),
+    mayReset: () => true,
+    audit: () => {},
+  });
+  router.post('/reset', guard, reset);
   router.use('/factors', guard, secondFactorRoutes(factors).routes());
   router.post('/remember', (ctx) => {
     Object.assign(ctx.session as object, ctx.request.body);
@@ -167,12 +177,12 @@ export async function sessionApp({
   });
   router.all('/own', async (ctx) => {
     ctx.status = 204;
-    await own?.(ctx as never);
+    await own?.(ctx);
   });
   app.use(router.routes());
 
-  const server = createServer(app.callback());
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const server = app.listen(0, '127.0.0.1');
+  await once(server, 'listening');
   const { port } = server.address() as AddressInfo;
   return {
     app,
