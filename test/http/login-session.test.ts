@@ -346,6 +346,33 @@ describe.each(['memoryStore', 'redisStore'])('a session on %s', (kind) => {
       await expectDead(app, copy);
     });
 
+    it.each(['/tokens/current', '/tokens/:id'])(
+      'DELETE %s of tokenRoutes ends it, cookie and all',
+      async (path) => {
+        const { app, browser, copy } = await loggedIn();
+        const { body } = await browser.send('get', '/tokens');
+        const [row] = (body as { tokens: { id: string }[] }).tokens;
+        expect(row).toMatchObject({ current: true, carried_by: 'session', address: '127.0.0.1' });
+        const gone = await browser.send('delete', path.replace(':id', row?.id ?? ''));
+        expect(gone.status).toBe(204);
+        expect(browser.cookie).toBeUndefined();
+        await expectDead(app, copy);
+      },
+    );
+
+    it('tokenRoutes ends the sessions of other browsers, and none for a page of another site', async () => {
+      const { app, browser, copy } = await loggedIn();
+      const other = app.browser();
+      await other.logIn();
+      const evil = { Origin: 'https://evil.example' };
+      expect((await other.send('delete', '/tokens/others', undefined, evil)).status).toBe(403);
+      expect((await browser.send('get', '/me')).status).toBe(200);
+      expect((await other.send('delete', '/tokens/others')).status).toBe(204);
+      expect((await copy.send('get', '/me')).status).toBe(401);
+      expect((await copy.send('get', '/remembered')).body).toEqual({});
+      expect((await other.send('get', '/me')).status).toBe(200);
+    });
+
     it('new content alone does not end it: the id is the same', async () => {
       const { browser } = await loggedIn();
       const before = browser.id;

@@ -21,6 +21,7 @@ import { resumeLogin } from '../../src/middleware/resume-login.js';
 import { revokeToken } from '../../src/middleware/revoke-token.js';
 import { verifyPassword } from '../../src/middleware/verify-password.js';
 import { secondFactorRoutes } from '../../src/routes/second-factor-routes.js';
+import { tokenRoutes } from '../../src/routes/token-routes.js';
 import type { Store } from '../../src/stores/memory.js';
 import { sealingKey, wideLimits } from './factor-rig.js';
 import { password } from './login-chain.js';
@@ -154,6 +155,7 @@ export async function sessionApp({
     audit: () => {},
   });
   router.post('/reset', guard, reset);
+  router.use('/tokens', guard, tokenRoutes(tokens).routes());
   router.use('/factors', guard, secondFactorRoutes(factors).routes());
   router.post('/remember', (ctx) => {
     Object.assign(ctx.session as object, ctx.request.body);
