@@ -27,6 +27,7 @@ export {
   type MemberPage,
 } from './middleware/audit-second-factors.js';
 export { secondFactorRoutes, type SecondFactorRoutesOptions } from './routes/second-factor-routes.js';
+export { oauthRoutes, type OAuthRoutesOptions } from './routes/oauth-routes.js';
 
 // For login handlers of the app's own.
 export { passwordRefused, passwordVerified } from './http/login.js';
@@ -37,6 +38,7 @@ export { type EnrolmentPolicy } from './http/enrolment-policy.js';
 export { type AccountFinder } from './http/find-account.js';
 export { type Auth, type AuthContext, type AuthMiddleware, type AuthState } from './http/auth-state.js';
 export { type AuthEvent } from './http/events.js';
+export { type OAuthLogin, type TokenLifetime } from './http/oauth-requests.js';
 
 // The core objects that middleware is made of.
 export { Lockout, type LockoutOptions } from './core/lockout.js';
@@ -55,6 +57,7 @@ export { type AccessTokensOptions } from './core/token-options.js';
 export { type TokenCacheOptions } from './core/token-cache.js';
 export { type RobotGrant, type TokenCarrier, type TokenGrant } from './core/token-grant.js';
 export { type TokenFacts, type VerifiedToken } from './core/token-record.js';
+export { type OAuthClient } from './core/oauth-clients.js';
 export { PasswordHashes, type PasswordHashesOptions } from './core/password-hashes.js';
 export {
   PasswordPolicy,

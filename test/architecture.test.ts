@@ -31,6 +31,7 @@ const layers: Readonly<Record<string, Layer>> = {
 const packagesOfFile: Readonly<Record<string, readonly string[]>> = {
   'src/core/password-hashes.ts': ['@node-rs/argon2'],
   'src/core/qr-code.ts': ['uqr'],
+  'src/routes/oauth-routes.ts': ['@koa/router'],
   'src/routes/second-factor-routes.ts': ['@koa/router'],
 };
 

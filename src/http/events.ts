@@ -17,6 +17,10 @@ interface Left {
 interface OfFactor {
   readonly factor: string;
 }
+/** The id of an OAuth client that is known. */
+interface OfClient {
+  readonly client: string;
+}
 /** The lockout's key of what was counted: the same for the same name, and no name. */
 interface OfSubject {
   readonly subject: string;
@@ -49,6 +53,7 @@ type Happening =
   | Named<'token.issued', OfAccount & { readonly token: string; readonly scope: string }>
   | Named<'token.revoked', OfAccount & { readonly token: string }>
   | Named<'tokens.revoked', OfAccount & { readonly count: number }>
+  | Named<'client.refused', Partial<OfClient> & WithReason>
   | Named<'password.refused', WithReason>
   | Named<'breach.skipped', WithReason>
   | Named<'store.failed', WithReason>

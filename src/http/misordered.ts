@@ -13,6 +13,7 @@ const demands = {
   resetSecondFactors: 'mount it after requireToken',
   auditSecondFactors: 'mount it after requireToken',
   secondFactorRoutes: 'mount them behind requireToken',
+  oauthRoutes: 'its option login must hold lockout, the password step and requireSecondFactor, in this order',
   issueToken: 'mount it last, after lockout, the password step and requireSecondFactor',
 } as const;
 
