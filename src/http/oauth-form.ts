@@ -26,7 +26,8 @@ const readers = names.map((name) => [name, bodyField(name)] as const);
  * @throws {Error} where no body parser ran.
  */
 export function readForm(ctx: AuthContext): OAuthForm | undefined {
-  const form: { -readonly [Name in keyof OAuthForm]: OAuthForm[Name] } = {};
+  // Without a prototype: what somebody put there is no parameter.
+  const form = Object.create(null) as { -readonly [Name in keyof OAuthForm]: OAuthForm[Name] };
   // Only forms: a page of another site could send JSON as plain text, and a parser might read it.
   let isForm = typeof ctx.is('application/x-www-form-urlencoded') === 'string';
   for (const [name, read] of readers) {

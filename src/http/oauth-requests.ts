@@ -83,7 +83,7 @@ function runSteps(
 /** For a step of the app's own that answered without `refuse`: its status says what it meant. */
 function refuseUnsaid(ctx: AuthContext): void {
   if (ctx.state.auth?.refusal !== undefined) return;
-  const wait = ctx.response.get('Retry-After') === '' ? { retryAfterSeconds: 1 } : {};
+  const wait = ctx.res.hasHeader('Retry-After') ? {} : { retryAfterSeconds: 1 };
   if (ctx.status === 429) refuse(ctx, 'busy', wait);
   else if (ctx.status >= 500) refuse(ctx, 'store_unavailable', wait);
   else refuse(ctx, 'invalid_credentials');
