@@ -278,6 +278,10 @@ describe('step-up', () => {
   });
 });
 
+function noCode(): Promise<never> {
+  return Promise.reject(new Error('no code is needed'));
+}
+
 describe('oauth-api', () => {
   it('logs a command line in, with a code where one is needed, and out', async () => {
     const secret = randomBytes(32).toString('hex');
@@ -286,7 +290,6 @@ describe('oauth-api', () => {
     try {
       const base = `http://localhost:${(server.address() as AddressInfo).port}`;
       const alice = { username: 'alice', password: rightPassword, scope: 'reports factors' };
-      const noCode = () => Promise.reject(new Error('no code is needed'));
       const first = await logIn(base, alice, noCode);
       const { secret: totp } = await enrol(running, first);
       const asked: (readonly string[])[] = [];

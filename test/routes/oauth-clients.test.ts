@@ -114,6 +114,15 @@ const webApi: Connect = async (rig, client, method) => {
   };
 };
 
+/** How simple-oauth2 says it: by the error of the HTTP library below it. */
+function boom(error: unknown): Outcome {
+  const { output, data } = error as {
+    output: { statusCode: number };
+    data: { payload: { error: string; reason?: string } };
+  };
+  return { status: output.statusCode, error: data.payload.error, reason: data.payload.reason };
+}
+
 /** It knows the paths `/oauth/token` and `/oauth/revoke` by itself. */
 const simple: Connect = async (rig, client, method) => {
   const library = new ResourceOwnerPassword({
@@ -121,13 +130,6 @@ const simple: Connect = async (rig, client, method) => {
     auth: { tokenHost: rig.base },
     options: { authorizationMethod: method === 'basic' ? 'header' : 'body' },
   });
-  const read = (error: unknown): Outcome => {
-    const { output, data } = error as {
-      output: { statusCode: number };
-      data: { payload: { error: string; reason?: string } };
-    };
-    return { status: output.statusCode, error: data.payload.error, reason: data.payload.reason };
-  };
   return {
     async grant(form) {
       try {
@@ -138,7 +140,7 @@ const simple: Connect = async (rig, client, method) => {
           expiresIn: token['expires_in'],
         };
       } catch (error) {
-        return read(error);
+        return boom(error);
       }
     },
     async revoke(token) {
@@ -146,7 +148,7 @@ const simple: Connect = async (rig, client, method) => {
         await library.createToken({ access_token: token }).revoke('access_token');
         return 'done';
       } catch (error) {
-        return read(error);
+        return boom(error);
       }
     },
   };
@@ -167,6 +169,10 @@ const each = libraries.flatMap(([name, connect]) =>
 );
 
 const right = { username: 'alice', password };
+
+function down(): Promise<never> {
+  return Promise.reject(new Error('CANARY'));
+}
 
 function tokenOf(outcome: Outcome): string {
   if ('token' in outcome) return outcome.token;
@@ -310,7 +316,6 @@ describe.each([
     const rig = oauthApp({ issuerPath: '' });
     const library = await connect(rig, web, 'basic');
     const token = await rig.tokenOf(web);
-    const down = () => Promise.reject(new Error('CANARY'));
     Object.assign(rig.store, { reserveAttempt: down, readToken: down });
     for (const attempt of [library.grant(right), library.revoke(token)]) {
       await expect(attempt).rejects.toMatchObject({ cause: { status: 503 } });
