@@ -19,12 +19,9 @@ export const issuerUrl: Rule = {
   demand: 'an https URL without query or fragment, such as https://acme.example (http for localhost only)',
   accepts: (value) => {
     if (typeof value !== 'string' || !URL.canParse(value)) return false;
-    const { origin, protocol, hostname, pathname } = new URL(value);
+    const { origin, protocol, hostname } = new URL(value);
     const isSecure = protocol === 'https:' || (protocol === 'http:' && hostname === 'localhost');
-    const rest = value.slice(origin.length);
-    return (
-      isSecure && value.startsWith(origin) && path.test(withoutSlash(rest)) && pathname === (rest || '/')
-    );
+    return isSecure && value.startsWith(origin) && path.test(withoutSlash(value.slice(origin.length)));
   },
 };
 

@@ -253,6 +253,14 @@ describe('the token endpoint refuses', () => {
     expect((await rig.attempts.status('alice')).failures).toEqual([0, 0, 0]);
   });
 
+  it.each(['username', 'password'])('a login without %s before any step of it runs', async (name) => {
+    const rig = oauthApp();
+    const form = Object.fromEntries(Object.entries(right).filter(([one]) => one !== name));
+    const answer = await rig.postAs(web, '/oauth/token', form);
+    expect(seen(answer)).toEqual(answered(400, failed('invalid_request')));
+    expect(rig.calls).toEqual([]);
+  });
+
   it('a factor that is none, for an account that has one', async () => {
     const rig = oauthApp();
     await rig.enrol();
@@ -1233,12 +1241,21 @@ describe('options', () => {
     const own: { id: string; secret?: string; scopes: string[]; introspects?: boolean }[] = [
       { id: 'cli', scopes: ['reports'] },
     ];
-    const rig = oauthApp({ options: { clients: own } });
+    const steps: AuthMiddleware[] = [];
+    const rig = oauthApp({
+      options: { clients: own },
+      login: (given) => {
+        steps.push(...given.login);
+        return steps;
+      },
+    });
+    steps.length = 0;
     own[0]?.scopes.push('billing');
     own.push({ id: 'evil', scopes: [] });
     const form = { ...right, client_id: 'cli' };
     expect((await rig.post('/oauth/token', { ...form, scope: 'billing' })).status).toBe(400);
     expect((await rig.post('/oauth/token', { ...form, client_id: 'evil' })).status).toBe(401);
+    expect((await rig.post('/oauth/token', form)).status).toBe(200);
   });
 
   it.each(['test', 'development', 'production', undefined])(
