@@ -666,11 +666,15 @@ describe('what a step of the login refuses', () => {
       400,
       failed('invalid_grant', 'forbidden'),
     ],
-  ])('of the app is answered like one of ours: %s', async (_what, step, status, body) => {
+  ])('of the app is answered and counted like one of ours: %s', async (what, step, status, body) => {
     const rig = oauthApp({ login: ({ login: [count = step] }) => [count, step] });
     const answer = await rig.grant();
     expect(seen(answer)).toEqual(answered(status, body));
     expect(answer.headers['retry-after']).toBe(status === 400 ? undefined : '1');
+    // A 401 of the step itself is a wrong password; the words of OAuth come after it was counted.
+    const isWrong = what === 'a page shown again' || what === 'a bare 401';
+    const [failures] = (await rig.attempts.status('alice')).failures;
+    expect(failures).toBe(isWrong ? 1 : 0);
     expect(await rig.tokens.list({ id: 'alice' })).toEqual([]);
   });
 
