@@ -30,6 +30,7 @@ export {
 export { secondFactorRoutes, type SecondFactorRoutesOptions } from './routes/second-factor-routes.js';
 export { tokenRoutes } from './routes/token-routes.js';
 export { robotTokenRoutes, type RobotTokenRoutesOptions } from './routes/robot-token-routes.js';
+export { oauthRoutes, type OAuthRoutesOptions } from './routes/oauth-routes.js';
 export { type RobotTokenChange } from './http/robot-tokens.js';
 
 // The options of koa-session.
@@ -44,6 +45,7 @@ export { type EnrolmentPolicy } from './http/enrolment-policy.js';
 export { type AccountFinder } from './http/find-account.js';
 export { type Auth, type AuthContext, type AuthMiddleware, type AuthState } from './http/auth-state.js';
 export { type AuthEvent } from './http/events.js';
+export { type OAuthLogin, type TokenLifetime } from './http/oauth-requests.js';
 
 // The core objects that middleware is made of.
 export { Lockout, type LockoutOptions } from './core/lockout.js';
@@ -63,6 +65,7 @@ export { type AccessTokensOptions } from './core/token-options.js';
 export { type TokenCacheOptions } from './core/token-cache.js';
 export { type RobotGrant, type TokenCarrier, type TokenGrant } from './core/token-grant.js';
 export { type ListedToken, type TokenFacts, type VerifiedToken } from './core/token-record.js';
+export { type OAuthClient } from './core/oauth-clients.js';
 export { PasswordHashes, type PasswordHashesOptions } from './core/password-hashes.js';
 export {
   PasswordPolicy,

@@ -32,6 +32,7 @@ const packagesOfFile: Readonly<Record<string, readonly string[]>> = {
   'src/core/password-hashes.ts': ['@node-rs/argon2'],
   'src/core/qr-code.ts': ['uqr'],
   'src/routes/robot-token-routes.ts': ['@koa/router'],
+  'src/routes/oauth-routes.ts': ['@koa/router'],
   'src/routes/second-factor-routes.ts': ['@koa/router'],
   'src/routes/token-routes.ts': ['@koa/router'],
 };

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -10,6 +11,7 @@ import { app as ownPasswordStep } from '../examples/own-password-step.js';
 import { app as ownRefusals } from '../examples/own-refusals.js';
 import { app as dashboardApp } from '../examples/dashboard.js';
 import { appOn as appOnFactors, openFactors } from '../examples/durable-factors.js';
+import { api, app as oauthApi, logIn, logOut } from '../examples/oauth-api.js';
 import { app as organisation, resets } from '../examples/organisation.js';
 import { appOn, fileAttempts } from '../examples/own-store.js';
 import { app as ownThresholds } from '../examples/own-thresholds.js';
@@ -277,6 +279,54 @@ describe('step-up', () => {
     expect(ended.status).toBe(401);
     expect(ended.body).toMatchObject({ error: 'insufficient_user_authentication', max_age: 120 });
     expect(ended.headers['www-authenticate']).toContain('max_age="120"');
+  });
+});
+
+function noCode(): Promise<never> {
+  return Promise.reject(new Error('no code is needed'));
+}
+
+describe('oauth-api', () => {
+  it('logs a command line in, with a code where one is needed, and out', async () => {
+    const secret = randomBytes(32).toString('hex');
+    const running = api('https://acme.example', secret);
+    const server = running.listen(0);
+    try {
+      const base = `http://localhost:${(server.address() as AddressInfo).port}`;
+      const alice = { username: 'alice', password: rightPassword, scope: 'reports factors' };
+      const first = await logIn(base, alice, noCode);
+      const { secret: totp } = await enrol(running, first);
+      const asked: (readonly string[])[] = [];
+      const token = await logIn(base, alice, async (methods) => {
+        asked.push(methods);
+        return codeNow(totp);
+      });
+      expect(asked).toEqual([['totp', 'backup_code']]);
+      expect((await get(running, '/reports', token)).body).toEqual({ reports: [], for: 'alice' });
+
+      const introspect = () =>
+        request(running.callback())
+          .post('/oauth/introspect')
+          .auth('reports-server', secret)
+          .type('form')
+          .send({ token });
+      expect((await introspect()).body).toMatchObject({
+        active: true,
+        client_id: 'cli',
+        amr: ['pwd', 'otp'],
+      });
+      await logOut(base, token);
+      expect((await introspect()).body).toEqual({ active: false });
+      expect((await get(running, '/reports', token)).status).toBe(401);
+      await expect(logIn(base, { ...alice, password: 'guess' }, noCode)).rejects.toThrow(/password is wrong/);
+    } finally {
+      server.close();
+    }
+  });
+
+  it('says where its endpoints are', async () => {
+    const metadata = await request(oauthApi.callback()).get('/.well-known/oauth-authorization-server');
+    expect(metadata.body).toMatchObject({ token_endpoint: 'http://localhost:3000/oauth/token' });
   });
 });
 

@@ -33,7 +33,17 @@ export type AuthContext = Koa.ParameterizedContext<AuthState>;
 
 /** Adds facts to `ctx.state.auth`, replacing whatever an earlier middleware left under that name. */
 export function tell(ctx: AuthContext, facts: Auth): void {
+  ctx.state.auth = { ...toldOf(ctx), ...facts };
+}
+
+/** Takes the refusal off `ctx.state.auth`: whoever takes it answers it in another form. */
+export function takeRefusal(ctx: AuthContext): RefusalBody | undefined {
+  const { refusal, ...others } = toldOf(ctx) ?? {};
+  ctx.state.auth = others;
+  return refusal;
+}
+
+function toldOf(ctx: AuthContext): Auth | undefined {
   const state = ctx.state as Partial<AuthState>;
-  const before = Object.hasOwn(state, 'auth') && typeof state.auth === 'object' ? state.auth : undefined;
-  state.auth = before === undefined ? { ...facts } : { ...before, ...facts };
+  return Object.hasOwn(state, 'auth') && typeof state.auth === 'object' ? state.auth : undefined;
 }

@@ -21,6 +21,10 @@ interface OfToken {
 interface OfFactor {
   readonly factor: string;
 }
+/** The id of an OAuth client that is known. */
+interface OfClient {
+  readonly client: string;
+}
 /** The lockout's key of what was counted: the same for the same name, and no name. */
 interface OfSubject {
   readonly subject: string;
@@ -54,6 +58,7 @@ type Happening =
   | Named<'token.revoked', OfAccount & OfToken & { readonly actor?: string }>
   | Named<'tokens.revoked', OfAccount & { readonly count: number }>
   | Named<'tokens.access_refused', OfAccount & WithReason>
+  | Named<'client.refused', Partial<OfClient> & WithReason>
   | Named<'password.refused', WithReason>
   | Named<'breach.skipped', WithReason>
   | Named<'store.failed', WithReason>

@@ -16,6 +16,7 @@ const demands = {
   tokenRoutes: 'mount them behind requireToken',
   robotTokenRoutes: 'mount them behind requireToken',
   revokeOtherTokens: 'mount it after requireToken and before the handler',
+  oauthRoutes: 'its option login must hold lockout, the password step and requireSecondFactor, in this order',
   issueToken: 'mount it last, after lockout, the password step and requireSecondFactor',
 } as const;
 

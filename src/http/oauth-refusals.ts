@@ -1,0 +1,44 @@
+import { takeRefusal, type AuthContext } from './auth-state.js';
+import { refusals, type RefusalCode } from './refusals.js';
+
+/** Errors of the RFCs, with their statuses; `temporarily_unavailable` keeps the status of what it stands for. */
+const errors = {
+  invalid_request: [400, 'A parameter is missing, malformed, or there twice, or the body is no form.'],
+  invalid_client: [401, 'The client is unknown, its secret is wrong, or it authenticated in another way.'],
+  invalid_scope: [400, 'This client may not ask for that scope.'],
+  unsupported_grant_type: [400, 'The only grant type is password.'],
+  unauthorized_client: [400, 'This client may not do that.'],
+} as const;
+
+export type OAuthError = keyof typeof errors;
+
+/** RFC 6749 section 5.2. Written for clients of the standard, so it is left out of `ctx.state.auth.refusal`. */
+export function refuseOAuth(ctx: AuthContext, error: OAuthError): void {
+  const [status, error_description] = errors[error];
+  ctx.status = status;
+  ctx.body = { error, error_description };
+}
+
+/**
+ * Says in the words of RFC 6749 section 5.2 what a step refused, if one did. Its own code is kept as `reason`, and so is
+ * what it adds, such as `methods` and `pending`. To be called once the steps have ended, as `lockout` tells a failed
+ * attempt by its 401.
+ */
+export function translateRefusal(ctx: AuthContext): void {
+  const refusal = takeRefusal(ctx);
+  // A step that refused and then went on has been answered for.
+  if (refusal === undefined || ctx.status === 200) return;
+  const { error: reason, error_description, ...extras } = refusal;
+  const [status] = refusals[reason];
+  const error = errorFor(reason);
+  // 429 and 503 say when to come back, and no client takes them for a wrong password.
+  ctx.status = status === 429 || status === 503 ? status : 400;
+  ctx.body = { ...extras, error, error_description, ...(reason !== error && { reason }) };
+}
+
+/** A lock and a wrong password are both a grant that is not accepted now; what could not be decided is neither. */
+function errorFor(reason: RefusalCode): string {
+  if (reason === 'invalid_request') return reason;
+  const isUndecided = reason === 'busy' || refusals[reason][0] === 503;
+  return isUndecided ? 'temporarily_unavailable' : 'invalid_grant';
+}
