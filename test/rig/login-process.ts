@@ -59,6 +59,10 @@ const verifyByPassword: PasswordVerifier = ({ identifier, password }) => {
   return null;
 };
 
+const showAccount: Koa.Middleware = (ctx) => {
+  ctx.body = ctx.state['auth'].account;
+};
+
 /**
  * A whole login: `POST /tokens`, `POST /tokens/second-factor`, `GET /reports` behind a token and `GET /kept-reports`
  * behind one that the process keeps, and `GET /told`
@@ -77,9 +81,6 @@ export function loginService(store: Store, verify: PasswordVerifier = verifyByPa
   const tokens = new AccessTokens({ store });
   // The same tokens as a process sees them that keeps what it has verified.
   const keptTokens = store.watchTokens === undefined ? tokens : new AccessTokens({ store, cache: {} });
-  const showAccount: Koa.Middleware = (ctx) => {
-    ctx.body = ctx.state['auth'].account;
-  };
   const counted: PasswordVerifier = (credentials, ctx) => {
     told.evaluated += 1;
     return verify(credentials, ctx);
