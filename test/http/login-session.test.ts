@@ -503,6 +503,7 @@ describe.each(['memoryStore', 'redisStore'])('a session on %s', (kind) => {
       ['another port', { Origin: 'http://localhost:3000' }],
       ['a longer name', { Origin: 'http://localhost.evil.example' }],
       ['a sub-domain', { Origin: 'http://user.localhost' }],
+      ['Origin null, asked for by no page', { Origin: 'null', 'Sec-Fetch-Site': 'none' }],
       ['a foreign Origin that says same-origin', { Origin: 'http://evil', 'Sec-Fetch-Site': 'same-origin' }],
       ['no Origin, Sec-Fetch-Site cross-site', { 'Sec-Fetch-Site': 'cross-site' }],
       ['no Origin, Sec-Fetch-Site same-site', { 'Sec-Fetch-Site': 'same-site' }],
@@ -729,6 +730,18 @@ describe('what Redis keeps of sessions', () => {
     // What the token is filed under does not lead to the session.
     const [id = ''] = (await app.tokens.list(alice)).map((one) => one.id);
     expect(text).not.toContain(`session:{${Buffer.from(id, 'base64url').toString('hex')}`);
+  });
+
+  it('tokens that are kept in the process carry sessions too, and end at once', async () => {
+    const app = await mount({ store: shared, core: { cache: {} } });
+    const browser = app.browser();
+    const { id } = (await browser.logIn()).body as { id: string };
+    for (let i = 0; i < 3; i += 1) expect((await browser.send('get', '/me')).status).toBe(200);
+    const asBearer = await request(app.server).get('/me').set('Authorization', `Bearer ${browser.id}`);
+    expect(asBearer.status).toBe(401);
+    await app.tokens.revoke(id);
+    expect((await browser.send('get', '/me')).status).toBe(401);
+    expect(await keptOf(shared, browser.id)).toBeNull();
   });
 
   it('a session ends some seconds after its cookie', async () => {

@@ -124,6 +124,7 @@ describe('resumeLogin lets through', () => {
     ['its own Origin', { Origin: 'https://acme.example' }],
     ['its own Origin from a sibling page', { Origin: 'https://acme.example', 'Sec-Fetch-Site': 'same-site' }],
     ['Sec-Fetch-Site same-origin', { 'Sec-Fetch-Site': 'same-origin' }],
+    ['its own page without a referrer', { Origin: 'null', 'Sec-Fetch-Site': 'same-origin' }],
   ])('a request with %s (PND-22)', async (_, headers) => {
     const rig = mount({ core: { origin: 'https://acme.example' } });
     await rig

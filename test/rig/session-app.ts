@@ -7,6 +7,7 @@ import Koa from 'koa';
 import session from 'koa-session';
 import request from 'supertest';
 import { AccessTokens } from '../../src/core/access-tokens.js';
+import type { AccessTokensOptions } from '../../src/core/token-options.js';
 import { Lockout } from '../../src/core/lockout.js';
 import { SecondFactors } from '../../src/core/second-factors.js';
 import type { AuthEvent, AuthState } from '../../src/index.js';
@@ -41,6 +42,7 @@ export interface SessionContext {
 
 export interface SessionAppOptions extends Partial<LoginSessionOptions> {
   readonly store: Store;
+  readonly core?: Partial<AccessTokensOptions>;
   readonly issue?: IssueTokenOptions;
   /** Runs on `ANY /own`, behind koa-session alone. */
   readonly own?: (ctx: Koa.Context & SessionContext) => unknown;
@@ -101,6 +103,7 @@ export function cookiesOf(response: request.Response): string[] {
 export async function sessionApp({
   store,
   origin = 'http://localhost',
+  core,
   issue,
   own,
   beforeGuard,
@@ -109,7 +112,7 @@ export async function sessionApp({
 }: SessionAppOptions) {
   const attempts = new Lockout({ store, limits: wideLimits, addressLimits: false });
   const factors = new SecondFactors({ store, issuer: 'Acme', keys: [sealingKey], origin });
-  const tokens = new AccessTokens({ store });
+  const tokens = new AccessTokens({ store, ...core });
   const app = new Koa();
   const events: AuthEvent[] = [];
   const errors: unknown[] = [];
