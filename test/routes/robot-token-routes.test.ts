@@ -76,13 +76,9 @@ function mount({ options, guarded = true, ...rest }: Setup = {}) {
       router.delete('/users/bob/second-factors', guard, reset);
     },
   });
-  const secrets = new Map<string, string>();
   /** A token of an administrator who has just logged in with an authenticator. */
   const own = async (name = 'alice'): Promise<string> => {
-    const secret = secrets.get(name) ?? (await rig.enrol(name)).secret;
-    secrets.set(name, secret);
-    rig.clock.advance(60);
-    const token = await rig.logIn(name, rig.code(secret));
+    const token = await rig.logInStrongly(name);
     rig.events.splice(0);
     return token;
   };
