@@ -37,21 +37,17 @@ export interface IssuedToken {
  */
 export class AccessTokens {
   readonly #store: TokenStore;
-  readonly #lifetimeSeconds: number;
-  readonly #maxPerAccount: number;
-  readonly #now: () => number;
+  readonly #settings: ReturnType<typeof readAccessTokensOptions>;
   readonly #uses = new TokenUses(() => performance.now());
   readonly #reader = new TokenReader();
   readonly #cache: TokenCache | undefined;
 
   /** @throws {TypeError} on an unknown option or a wrong value; a lifetime over 7 days is one. */
   constructor(options: AccessTokensOptions) {
-    const { store, lifetimeSeconds, maxPerAccount, cache, now } = readAccessTokensOptions(options);
+    this.#settings = readAccessTokensOptions(options);
+    const { store, cache } = this.#settings;
     this.#store = store;
-    this.#lifetimeSeconds = lifetimeSeconds;
-    this.#maxPerAccount = maxPerAccount;
-    this.#now = now;
-    this.#cache = cache && readTokenCache(store, cache, (key, found) => this.#noteUse(key, found));
+    this.#cache = cache && readTokenCache(store, cache);
   }
 
   /**
@@ -63,7 +59,7 @@ export class AccessTokens {
    */
   async issue(login: Login, grant: TokenGrant = {}): Promise<IssuedToken | null> {
     const read = readOptions<TokenGrant>('issue', grant, tokenGrantRules);
-    const { account, methods, provenAt, startedAt } = Login.take(login, this.#now());
+    const { account, methods, provenAt, startedAt } = Login.take(login, this.#settings.now());
     const proof = { methods, authTime: Math.floor(provenAt / 1000), issuer: null };
     return this.#write(account, read, proof, startedAt);
   }
@@ -89,16 +85,26 @@ export class AccessTokens {
     proof: Pick<TokenRecord, 'methods' | 'authTime' | 'issuer'>,
     startedAt?: number,
   ): Promise<IssuedToken | null> {
-    const { scope = '', name = '', address = '', client = null } = grant;
+    const { scope = '', name = '', address = '', client = null, server = null } = grant;
     const { carry = 'bearer', idleSeconds = null } = grant;
     const secret = tokenSecrets[carry].create();
-    const record = { account: account.id, scope, name, address, client, carry, idleSeconds, ...proof };
+    const record = {
+      account: account.id,
+      scope,
+      name,
+      address,
+      client,
+      carry,
+      idleSeconds,
+      server,
+      ...proof,
+    };
     const token = {
       key: tokenKey(secret),
       account: accountKey(account.id),
-      lifetimeMs: (grant.lifetimeSeconds ?? this.#lifetimeSeconds) * 1000,
+      lifetimeMs: (grant.lifetimeSeconds ?? this.#settings.lifetimeSeconds) * 1000,
       idleMs: idleMsOf(idleSeconds),
-      maxPerAccount: this.#maxPerAccount,
+      maxPerAccount: this.#settings.maxPerAccount,
       startedAt,
       record: writeTokenRecord(record),
     };
@@ -135,15 +141,23 @@ export class AccessTokens {
     });
   }
 
-  /** Beside the request: what fails is made up for by a later use. */
+  /** Beside the request: what fails is made up for by a later use. A token that has gone is none that is kept. */
   #noteUse(key: string, { account, token }: VerifiedToken): void {
     if (!this.#uses.isDue(key)) return;
     const { idleSeconds, expiresAt } = token;
     const use = { key, account: accountKey(account.id), idleMs: idleMsOf(idleSeconds), expiresAt };
-    ask(() => this.#store.touchToken(use), isBoolean).catch(() => {});
+    ask(() => this.#store.touchToken(use), isBoolean).then(
+      (isLive) => {
+        if (!isLive) this.#cache?.changed(key);
+      },
+      () => {},
+    );
   }
 
-  /** Ends one token, by its id. Answers whether it was live. After the answer no process accepts it. */
+  /**
+   * Ends one token, by its id. Answers whether it was live. After the answer no process accepts it, but one with a `cache`
+   * that has not heard of it yet: `maxStaleSeconds` at most.
+   */
   async revoke(id: string): Promise<boolean> {
     const key = keyOfId(id);
     return key !== null && ask(() => this.#store.revokeToken(key), isBoolean);
@@ -152,11 +166,15 @@ export class AccessTokens {
   /** The same, for a token of this account only: another's is as unknown as one that never was. */
   async revokeOwn(account: Account, id: string): Promise<boolean> {
     const owner = checkedAccount('revokeOwn', account);
+    return (await this.find(id))?.account.id === owner.id && this.revoke(id);
+  }
+
+  /** The token with this id, while it lives; asked of the store, and no use of it. */
+  async find(id: string): Promise<VerifiedToken | null> {
     const key = keyOfId(id);
-    if (key === null) return false;
+    if (key === null) return null;
     const stored = await ask(() => this.#store.readToken(key), isStoredTokenOrNull);
-    if (stored === null || readTokenRecord(stored).account.id !== owner.id) return false;
-    return this.revoke(id);
+    return stored === null ? null : readTokenRecord(stored);
   }
 
   /**

@@ -63,9 +63,13 @@ export class LoginSessions {
     return true;
   }
 
-  /** Ends one, and the login that it carries: first, so that a failure in between leaves no login behind. */
-  async end(id: string): Promise<void> {
-    await this.tokens.revoke(idOfSecret(id));
+  /**
+   * Ends one, and the login that it carries: that first, so that a failure in between leaves no login behind.
+   *
+   * @param login - Null for a visitor's: no token is behind it, and none is asked for.
+   */
+  async end(id: string, login: string | null): Promise<void> {
+    if (login !== null) await this.tokens.revoke(idOfSecret(id));
     await this.#remove(id);
   }
 

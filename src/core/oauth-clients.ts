@@ -25,7 +25,9 @@ export interface KnownClient {
 export const scopeList: Rule = {
   demand: 'a list of different scope values, without spaces',
   accepts: (v) =>
-    Array.isArray(v) && new Set(v).size === v.length && v.every((one) => isScope(one) && !one.includes(' ')),
+    Array.isArray(v) &&
+    new Set(v).size === v.length &&
+    Array.from<unknown>(v).every((one) => isScope(one) && !one.includes(' ')),
 };
 
 /** Each entry is read, and refused by name, when the clients are. */
@@ -69,10 +71,11 @@ export class OAuthClients {
    * @throws {TypeError} on an unknown option, a wrong value or an id that is given twice; no secret is quoted.
    */
   constructor(owner: string, clients: readonly OAuthClient[], scopes: readonly string[]) {
-    clients.forEach((given, index) => {
+    Array.from(clients).forEach((given, index) => {
       const name = `${owner}: clients[${index}]`;
       const read = readOptions<OAuthClient>(name, given, clientRules);
       const { id, secret, introspects = false } = read;
+      if (secret === id) throw new TypeError(`${name}: option secret must not be its id`);
       const narrowed = read.scopes ?? scopes;
       if (this.#clients.has(id)) throw new TypeError(`${name}: another client has the id "${id}"`);
       if (!narrowed.every((one) => scopes.includes(one)))
@@ -108,7 +111,8 @@ function hashOf(secret: string): Buffer {
  */
 export function grantScope({ scopes }: KnownClient, asked: string | undefined): string | null {
   if (asked === undefined) return '';
+  // Its length first: anybody can send a megabyte of scope values.
+  if (!isScope(asked)) return null;
   const values = [...new Set(asked.split(' '))];
-  const scope = values.join(' ');
-  return values.every((value) => scopes.includes(value)) && isScope(scope) ? scope : null;
+  return values.every((value) => scopes.includes(value)) ? values.join(' ') : null;
 }

@@ -21,7 +21,13 @@ export const issuerUrl: Rule = {
     if (typeof value !== 'string' || !URL.canParse(value)) return false;
     const { origin, protocol, hostname } = new URL(value);
     const isSecure = protocol === 'https:' || (protocol === 'http:' && hostname === 'localhost');
-    return isSecure && value.startsWith(origin) && path.test(withoutSlash(value.slice(origin.length)));
+    // A token's record names it: 255 bytes at most.
+    return (
+      isSecure &&
+      value.length <= 255 &&
+      value.startsWith(origin) &&
+      path.test(withoutSlash(value.slice(origin.length)))
+    );
   },
 };
 

@@ -2,7 +2,7 @@ import { integer, readOptions, type Rule } from './options.js';
 import type { TokenCarrier } from './token-grant.js';
 import type { VerifiedToken } from './token-record.js';
 import type { TokenStore, TokenWatcher } from './token-store.js';
-import { idleMsOf, noteMs } from './token-uses.js';
+import { idleMsOf } from './token-uses.js';
 
 export interface TokenCacheOptions {
   /**
@@ -12,8 +12,8 @@ export interface TokenCacheOptions {
    */
   readonly maxTokens?: number;
   /**
-   * How long a revoked token may still pass in a process that cannot hear of it, in seconds. In all others it is told at
-   * once.
+   * How old what is kept may be, in seconds: so long after it asked the store, a process asks again, and so long at most
+   * it lets a revoked token pass that it was not told of.
    *
    * @default 1
    */
@@ -25,27 +25,24 @@ const staleness: Rule = {
   accepts: (value) => typeof value === 'number' && value >= 0.2 && value <= 60,
 };
 
-/**
- * @param noteUse - Told of uses of kept tokens, of each at most once in half a minute.
- * @throws {TypeError} on an unknown option or a wrong value, and for a store that tells of no changes.
- */
-export function readTokenCache(
-  store: TokenStore,
-  options: TokenCacheOptions,
-  noteUse: (key: string, found: VerifiedToken) => void,
-): TokenCache {
+/** A store that is silent for so long, in milliseconds, is not relied on to tell of changes. */
+const longestSilenceMs = 1000;
+
+/** @throws {TypeError} on an unknown option or a wrong value, and for a store that tells of no changes. */
+export function readTokenCache(store: TokenStore, options: TokenCacheOptions): TokenCache {
   const { maxTokens = 10_000, maxStaleSeconds = 1 } = readOptions<TokenCacheOptions>(
     'AccessTokens cache',
     options,
-    { maxTokens: integer(1, 10_000_000), maxStaleSeconds: staleness },
+    { maxTokens: integer(1, 1_000_000), maxStaleSeconds: staleness },
   );
   if (typeof store.watchTokens !== 'function') {
     throw new TypeError(
       'AccessTokens: option cache needs a store that tells of changes, such as redisStore(redis)',
     );
   }
-  const cache = new TokenCache(maxTokens, () => performance.now(), noteUse);
-  store.watchTokens(cache, maxStaleSeconds * 1000);
+  const maxStaleMs = maxStaleSeconds * 1000;
+  const cache = new TokenCache(maxTokens, maxStaleMs, () => performance.now());
+  store.watchTokens(cache, Math.min(maxStaleMs, longestSilenceMs));
   return cache;
 }
 
@@ -54,8 +51,6 @@ interface Entry {
   readonly key: string;
   readonly found: VerifiedToken;
   readonly endsAt: number;
-  /** From when on a use is to be noted. */
-  dueAt: number;
   /** Asked for since the hand of the clock last passed: it gets a second chance. */
   used: boolean;
 }
@@ -63,12 +58,17 @@ interface Entry {
 /** A read under way. What changes meanwhile takes its right to be kept away. */
 export interface TokenRead {
   readonly key: string;
+  readonly startedAt: number;
   isValid: boolean;
 }
 
+/** Places that are looked at for one to give away: with more of them, one insertion could hold up the process. */
+const mostSteps = 1000;
+
 /**
  * Verified tokens of this process, by their secret, so that a hit costs no hash. Kept only while a store tells of every
- * change: what it cannot vouch for is not answered from here.
+ * change, and never for longer than `maxStaleMs` after it was asked: what tells of changes may be wrong without knowing,
+ * where it hears another server than the one that is asked.
  */
 export class TokenCache implements TokenWatcher {
   readonly #entries = new Map<string, Entry>();
@@ -82,8 +82,8 @@ export class TokenCache implements TokenWatcher {
   /** @param maxTokens - Most tokens kept; beyond it those go that were not asked for of late. */
   constructor(
     readonly maxTokens: number,
+    readonly maxStaleMs: number,
     readonly monotonicNow: () => number,
-    readonly noteUse: (key: string, found: VerifiedToken) => void,
   ) {}
 
   /** Undefined for a token that is not kept, has ended, or that the store does not vouch for at this moment. */
@@ -99,10 +99,6 @@ export class TokenCache implements TokenWatcher {
     // The secret of a session opens nothing in a header, nor the other way round.
     if (entry.found.token.carry !== carry) return undefined;
     entry.used = true;
-    if (now >= entry.dueAt) {
-      entry.dueAt = now + noteMs;
-      this.noteUse(entry.key, entry.found);
-    }
     return entry.found;
   }
 
@@ -124,8 +120,9 @@ export class TokenCache implements TokenWatcher {
 
   /** To be called before the store is asked; undefined while nothing may be kept. */
   startRead(key: string): TokenRead | undefined {
-    if (this.monotonicNow() >= this.#trustedUntil) return undefined;
-    const read = { key, isValid: true };
+    const startedAt = this.monotonicNow();
+    if (startedAt >= this.#trustedUntil) return undefined;
+    const read = { key, startedAt, isValid: true };
     const others = this.#reads.get(key);
     if (others === undefined) this.#reads.set(key, new Set([read]));
     else others.add(read);
@@ -139,15 +136,9 @@ export class TokenCache implements TokenWatcher {
     if (reads?.size === 0) this.#reads.delete(read.key);
     if (!read.isValid || secret === undefined || found === undefined) return;
     if (this.#entries.size >= this.maxTokens && !this.#entries.has(secret)) this.#evict();
-    const endsAt = endOf(found) - this.#storeAhead;
-    const dueAt = this.monotonicNow() + noteMs;
-    this.#entries.set(secret, { key: read.key, found, endsAt, dueAt, used: false });
+    const endsAt = Math.min(endOf(found) - this.#storeAhead, read.startedAt + this.maxStaleMs);
+    this.#entries.set(secret, { key: read.key, found, endsAt, used: false });
     this.#secrets.set(read.key, secret);
-  }
-
-  /** Tokens that are being read at this moment. */
-  get readsUnderWay(): number {
-    return this.#reads.size;
   }
 
   vouch(untilMs: number, storeAheadMs: number): void {
@@ -172,7 +163,7 @@ export class TokenCache implements TokenWatcher {
 
   /** Second chance: the hand passes tokens that were asked for since it came by, and takes the first that was not. */
   #evict(): void {
-    for (;;) {
+    for (let step = 0; ; step += 1) {
       this.#hand ??= this.#entries.entries();
       const { done, value } = this.#hand.next();
       if (done === true) {
@@ -180,7 +171,7 @@ export class TokenCache implements TokenWatcher {
         continue;
       }
       const [secret, entry] = value;
-      if (!entry.used) return this.#forget(secret, entry.key);
+      if (!entry.used || step >= mostSteps) return this.#forget(secret, entry.key);
       entry.used = false;
     }
   }

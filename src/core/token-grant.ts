@@ -18,6 +18,8 @@ export interface TokenGrant {
   readonly address?: string;
   /** OAuth client that it was issued to. */
   readonly client?: string;
+  /** Issuer identifier of the authorization server that knows that client. */
+  readonly server?: string;
   readonly carry?: TokenCarrier;
 }
 
@@ -31,10 +33,11 @@ export const tokenGrantRules = {
   scope: scopeText,
   name: shortText,
   lifetimeSeconds: integer(1, longestTokenSeconds),
-  // Uses are noted twice a minute; anything shorter would end a token between two of its requests.
+  // Uses are noted within two minutes: anything shorter would be mostly that.
   idleSeconds: integer(60, longestTokenSeconds),
   address: shortText,
   client: shortText,
+  server: shortText,
   carry: oneOf('bearer', 'session'),
 };
 

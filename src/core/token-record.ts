@@ -17,7 +17,7 @@ export interface TokenFacts {
   readonly createdAt: number;
   /** Milliseconds since the epoch. */
   readonly expiresAt: number;
-  /** Milliseconds since the epoch, to the minute; null for a token that was never used. */
+  /** Milliseconds since the epoch, up to two minutes late; null for a token that was never used. */
   readonly lastUsedAt: number | null;
   /** It ends when it is not used for so long; null where it does not. */
   readonly idleSeconds: number | null;
@@ -26,6 +26,8 @@ export interface TokenFacts {
   readonly carry: TokenCarrier;
   /** OAuth client that it was issued to; null where that was none. */
   readonly client: string | null;
+  /** Issuer identifier (RFC 8414) of the authorization server that knows that client; null where there was none. */
+  readonly server: string | null;
   /** Id of the account that issued it to a robot; null for a token of a login. */
   readonly issuer: string | null;
 }
@@ -56,6 +58,7 @@ export interface TokenRecord {
   readonly carry: TokenCarrier;
   readonly idleSeconds: number | null;
   readonly client: string | null;
+  readonly server: string | null;
   readonly issuer: string | null;
 }
 
@@ -67,7 +70,8 @@ export function writeTokenRecord(record: TokenRecord): string {
 export function readTokenRecord({ key, createdAt, expiresAt, usedAt, record }: StoredToken): VerifiedToken {
   const read = parseRecord(record);
   if (!isTokenRecord(read)) throw new StoreUnavailable('a token record that makes no sense');
-  const { account, scope, name, methods, authTime, address, carry, idleSeconds, client, issuer } = read;
+  const { account, scope, name, methods, authTime, address, carry, idleSeconds } = read;
+  const { client, server, issuer } = read;
   return {
     account: { id: account },
     methods,
@@ -83,6 +87,7 @@ export function readTokenRecord({ key, createdAt, expiresAt, usedAt, record }: S
       address,
       carry,
       client,
+      server,
       issuer,
     },
   };
@@ -105,7 +110,10 @@ export function idOfSecret(secret: string): string {
 
 /** Null for what is no token's id. */
 export function keyOfId(id: string): string | null {
-  return /^[A-Za-z0-9_-]{43}$/.test(id) ? Buffer.from(id, 'base64url').toString('hex') : null;
+  if (!/^[A-Za-z0-9_-]{43}$/.test(id)) return null;
+  const key = Buffer.from(id, 'base64url').toString('hex');
+  // The last letter holds two bits that say nothing: of the four spellings of a hash one is an id.
+  return idOfKey(key) === id ? key : null;
 }
 
 const textFields = ['account', 'scope', 'name', 'address'] as const;
@@ -118,7 +126,6 @@ function isTokenRecord(read: unknown): read is TokenRecord {
     isCount(own(read, 'authTime')) &&
     (own(read, 'carry') === 'bearer' || own(read, 'carry') === 'session') &&
     (own(read, 'idleSeconds') === null || isCount(own(read, 'idleSeconds'))) &&
-    isTextOrNull(own(read, 'client')) &&
-    isTextOrNull(own(read, 'issuer'))
+    ['client', 'server', 'issuer'].every((field) => isTextOrNull(own(read, field)))
   );
 }

@@ -1,8 +1,11 @@
-/** Least time between two notes of one token's use, in milliseconds. */
-export const noteMs = 30_000;
+/** A use is noted again when the one noted before is so old, in milliseconds, and not before half of that. */
+const rememberedMs = 60_000;
 
-/** A use is noted at the latest when the one noted before is so old, in milliseconds. */
-export const longestUnnotedMs = 2 * noteMs;
+/**
+ * A use is noted at the latest when the one noted before is so old, in milliseconds: as long as it is remembered, and as
+ * long as a process may keep a token without asking for it.
+ */
+export const longestUnnotedMs = rememberedMs + 60_000;
 
 /** What the store is told of an idle time: longer by what a use can be noted late, so that no token ends early. */
 export function idleMsOf(idleSeconds: number | null): number | undefined {
@@ -26,15 +29,20 @@ export class TokenUses {
 
   /** True where this use is to be noted. It then counts as noted. */
   isDue(key: string): boolean {
-    const now = this.monotonicNow();
-    const age = now - this.#turnedAt;
-    if (age >= noteMs || this.#young.size >= mostRemembered / 2) {
-      this.#old = age >= longestUnnotedMs ? new Set() : this.#young;
-      this.#young = new Set();
-      this.#turnedAt = now;
-    }
+    this.#turn(this.monotonicNow());
     if (this.#young.has(key) || this.#old.has(key)) return false;
     this.#young.add(key);
     return true;
+  }
+
+  /** By the clock and not by the calls: in a quiet process nothing is remembered for longer than in a busy one. */
+  #turn(now: number): void {
+    const turnMs = rememberedMs / 2;
+    const age = now - this.#turnedAt;
+    if (age < turnMs && this.#young.size < mostRemembered / 2) return;
+    const isLongAgo = age >= rememberedMs;
+    this.#old = isLongAgo ? new Set() : this.#young;
+    this.#young = new Set();
+    this.#turnedAt = isLongAgo || age < turnMs ? now : this.#turnedAt + turnMs;
   }
 }

@@ -38,7 +38,10 @@ export function tell(ctx: AuthContext, facts: Auth): void {
 
 /** Takes the refusal off `ctx.state.auth`: whoever takes it answers it in another form. */
 export function takeRefusal(ctx: AuthContext): RefusalBody | undefined {
-  const { refusal, ...others } = toldOf(ctx) ?? {};
+  const auth = toldOf(ctx);
+  // Its own: a polluted prototype refuses nothing.
+  if (auth === undefined || !Object.hasOwn(auth, 'refusal')) return undefined;
+  const { refusal, ...others } = auth;
   ctx.state.auth = others;
   return refusal;
 }

@@ -14,10 +14,10 @@ export type Bearer =
  * once that RFC 6750 section 2 forbids, as are two Authorization headers, of which Node shows only the first.
  */
 export function readBearer(ctx: AuthContext): Bearer {
-  const { headers, rawHeaders, url = '' } = ctx.req;
+  const { headers, url = '' } = ctx.req;
   const { authorization } = headers;
   if (authorization === undefined) return none;
-  if (hasSecondAuthorization(rawHeaders)) return malformed;
+  if (hasSecondAuthorization(ctx.req)) return malformed;
   if (/^bearer [A-Za-z0-9._~+/=-]+$/i.test(authorization)) {
     // Most requests have no such word at all: only then is the query parsed.
     const isTwice = url.includes('access_token=') && /(?:^|&)access_token=/.test(ctx.querystring);
@@ -29,7 +29,8 @@ export function readBearer(ctx: AuthContext): Bearer {
 const none: Bearer = { kind: 'none' };
 const malformed: Bearer = { kind: 'malformed' };
 
-function hasSecondAuthorization(rawHeaders: readonly string[]): boolean {
+/** As they came over the wire: of several, Node shows only the first. */
+export function hasSecondAuthorization({ rawHeaders }: { readonly rawHeaders: readonly string[] }): boolean {
   let seen = 0;
   for (let i = 0; i < rawHeaders.length; i += 2) {
     const name = rawHeaders[i];

@@ -54,7 +54,10 @@ type Happening =
   | Named<'factors.reset_refused', OfAccount & WithReason>
   | Named<'factors.reset', OfAccount & { readonly actor: string; readonly count: number }>
   | Named<'pending_login.exhausted', OfAccount>
-  | Named<'token.issued', OfAccount & OfToken & { readonly scope: string; readonly issuer?: string }>
+  | Named<
+      'token.issued',
+      OfAccount & OfToken & Partial<OfClient> & { readonly scope: string; readonly issuer?: string }
+    >
   | Named<'token.revoked', OfAccount & OfToken & { readonly actor?: string }>
   | Named<'tokens.revoked', OfAccount & { readonly count: number }>
   | Named<'tokens.access_refused', OfAccount & WithReason>

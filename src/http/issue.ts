@@ -1,4 +1,5 @@
 import type { AccessTokens, IssuedToken } from '../core/access-tokens.js';
+import type { Account } from '../core/account.js';
 import type { Login } from '../core/login.js';
 import type { TokenGrant } from '../core/token-grant.js';
 import { tell, type AuthContext } from './auth-state.js';
@@ -8,6 +9,27 @@ import { loginOf } from './login.js';
 import { refuseMisordered, type Misordered } from './misordered.js';
 import { decided, refuse } from './refuse.js';
 import { carryLogin } from './session-login.js';
+
+/** What is decided about each login: a value, or a function that decides. */
+export type PerLogin<T, Facts> = T | ((account: Account, ctx: AuthContext, login: Facts) => T);
+
+/**
+ * What an option says for this login.
+ *
+ * @throws {TypeError} where its function answers nothing: a default in place of that could be more than was meant.
+ */
+export function decideFor<T, Facts>(
+  option: PerLogin<T, Facts>,
+  name: string,
+  account: Account,
+  ctx: AuthContext,
+  login: Facts,
+): T {
+  if (typeof option !== 'function') return option;
+  const decision = (option as (...args: [Account, AuthContext, Facts]) => T)(account, ctx, login);
+  if (decision === undefined) throw new TypeError(`The function in option ${name} must answer something`);
+  return decision;
+}
 
 /** Which steps of a login the app does elsewhere, or not at all. */
 export interface LoginDemands {
@@ -47,14 +69,16 @@ export async function issueOn(
   }
   const { account, methods, authTime, token } = issued.facts;
   tell(ctx, { account: login.account ?? account, methods, authTime, token });
-  emitEvent(ctx, { name: 'token.issued', account: account.id, token: token.id, scope: token.scope });
-  emitEvent(ctx, { name: 'login.succeeded', account: account.id, methods, token: token.id });
+  const { id, scope, client } = token;
+  const of = client === null ? {} : { client };
+  emitEvent(ctx, { name: 'token.issued', account: account.id, token: id, scope, ...of });
+  emitEvent(ctx, { name: 'login.succeeded', account: account.id, methods, token: id });
   return issued;
 
   async function issue(): Promise<IssuedToken | null> {
     await login.returned;
     const made = await tokens.issue(login, { ...grant, address });
-    if (made !== null && grant.carry === 'session') await carryLogin(ctx, tokens, made);
+    if (made?.facts.token.carry === 'session') await carryLogin(ctx, tokens, made);
     return made;
   }
 }

@@ -16,7 +16,8 @@ const demands = {
   tokenRoutes: 'mount them behind requireToken',
   robotTokenRoutes: 'mount them behind requireToken',
   revokeOtherTokens: 'mount it after requireToken and before the handler',
-  oauthRoutes: 'its option login must hold lockout, the password step and requireSecondFactor, in this order',
+  oauthRoutes:
+    'its option login must hold lockout, the password step and requireSecondFactor, in this order, and none of them may stand before it',
   issueToken: 'mount it last, after lockout, the password step and requireSecondFactor',
 } as const;
 

@@ -1,5 +1,6 @@
 import type { KnownClient, OAuthClients } from '../core/oauth-clients.js';
 import type { AuthContext } from './auth-state.js';
+import { hasSecondAuthorization } from './bearer.js';
 import { emitEvent } from './events.js';
 import type { OAuthForm } from './oauth-form.js';
 import { refuseOAuth } from './oauth-refusals.js';
@@ -20,12 +21,10 @@ export function demandClient(
   issuer: string,
   form: OAuthForm,
 ): KnownClient | undefined {
-  // As it came over the wire: Node hides all but the first of several.
-  const headers = ctx.req.headersDistinct['authorization'] ?? [];
-  const [header] = headers;
+  const { authorization: header } = ctx.req.headers;
   const { client_id: id = '', client_secret: secret } = form;
   const claim = header === undefined ? { id, secret } : readBasic(header);
-  const isTwice = headers.length > 1 || (header !== undefined && secret !== undefined);
+  const isTwice = hasSecondAuthorization(ctx.req) || (header !== undefined && secret !== undefined);
   const isOther = header !== undefined && id !== '' && claim !== null && claim.id !== id;
   if (isTwice || isOther) {
     refuseOAuth(ctx, 'invalid_request');

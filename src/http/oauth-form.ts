@@ -43,12 +43,13 @@ export function readForm(ctx: AuthContext): OAuthForm | undefined {
 
 /**
  * Takes out of the body what no step of a login is to see: the client's secret, and parameters without a value, which a
- * step would take for a malformed one.
+ * step would take for a malformed one. Nor what a parser keeps of the body as it came.
  */
 export function cutBody(ctx: AuthContext): void {
-  const request = ctx.request as { body?: object };
+  const request = ctx.request as { body?: object; rawBody?: unknown };
   const entries: readonly [string, unknown][] = Object.entries(request.body ?? {});
   request.body = Object.fromEntries(
     entries.filter(([name, value]) => name !== 'client_secret' && value !== ''),
   );
+  delete request.rawBody;
 }

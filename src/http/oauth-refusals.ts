@@ -26,19 +26,18 @@ export function refuseOAuth(ctx: AuthContext, error: OAuthError): void {
  */
 export function translateRefusal(ctx: AuthContext): void {
   const refusal = takeRefusal(ctx);
-  // A step that refused and then went on has been answered for.
-  if (refusal === undefined || ctx.status === 200) return;
+  if (refusal === undefined) return;
   const { error: reason, error_description, ...extras } = refusal;
-  const [status] = refusals[reason];
-  const error = errorFor(reason);
+  // A step of the app's own may have left a code that is none.
+  const status = Object.hasOwn(refusals, reason) ? refusals[reason][0] : 400;
+  const error = errorFor(reason, status);
   // 429 and 503 say when to come back, and no client takes them for a wrong password.
   ctx.status = status === 429 || status === 503 ? status : 400;
   ctx.body = { ...extras, error, error_description, ...(reason !== error && { reason }) };
 }
 
 /** A lock and a wrong password are both a grant that is not accepted now; what could not be decided is neither. */
-function errorFor(reason: RefusalCode): string {
+function errorFor(reason: RefusalCode, status: number): string {
   if (reason === 'invalid_request') return reason;
-  const isUndecided = reason === 'busy' || refusals[reason][0] === 503;
-  return isUndecided ? 'temporarily_unavailable' : 'invalid_grant';
+  return reason === 'busy' || status === 503 ? 'temporarily_unavailable' : 'invalid_grant';
 }

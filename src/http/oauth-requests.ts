@@ -1,11 +1,10 @@
 import type { AccessTokens } from '../core/access-tokens.js';
-import type { Account } from '../core/account.js';
 import { grantScope, type KnownClient } from '../core/oauth-clients.js';
 import type { VerifiedToken } from '../core/token-record.js';
-import type { AuthContext, AuthMiddleware } from './auth-state.js';
+import { takeRefusal, type AuthContext, type AuthMiddleware } from './auth-state.js';
 import { emitEvent } from './events.js';
 import { findAgain, type AccountFinder } from './find-account.js';
-import { answerToken, issueOn, provenLogin } from './issue.js';
+import { answerToken, decideFor, issueOn, provenLogin, type PerLogin } from './issue.js';
 import { refuseUnauthorized } from './oauth-client.js';
 import { cutBody, type OAuthForm } from './oauth-form.js';
 import { refuseOAuth } from './oauth-refusals.js';
@@ -22,7 +21,7 @@ export interface OAuthLogin {
 }
 
 /** How long a token works, in seconds, or a function that decides for this login. */
-export type TokenLifetime = number | ((account: Account, ctx: AuthContext, login: OAuthLogin) => number);
+export type TokenLifetime = PerLogin<number, OAuthLogin>;
 
 /** Everything that the answers are made of. */
 export interface OAuthServer {
@@ -41,7 +40,8 @@ export interface OAuthRequest extends OAuthServer {
 }
 
 /** RFC 6749 section 4.3: the password grant, checked by the login of the app. */
-export async function grantToken({ ctx, form, client, tokens, login: steps, lifetimeSeconds }: OAuthRequest) {
+export async function grantToken(request: OAuthRequest): Promise<void> {
+  const { ctx, form, client, login: steps } = request;
   if (form.grant_type === undefined) return refuseOAuth(ctx, 'invalid_request');
   if (form.grant_type !== 'password') return refuseOAuth(ctx, 'unsupported_grant_type');
   if (form.username === undefined || form.password === undefined) return refuseOAuth(ctx, 'invalid_request');
@@ -51,20 +51,30 @@ export async function grantToken({ ctx, form, client, tokens, login: steps, life
   cutBody(ctx);
   let isIssued = false;
   await runSteps(ctx, steps, async () => {
-    const login = provenLogin(ctx, 'oauthRoutes');
-    if (login?.account === undefined) return;
-    const { account, methods } = login;
-    const lifetime =
-      typeof lifetimeSeconds === 'function'
-        ? lifetimeSeconds(account, ctx, { methods, client: client.id, scope })
-        : lifetimeSeconds;
-    const grant = { scope, client: client.id, ...(lifetime !== undefined && { lifetimeSeconds: lifetime }) };
-    const issued = await issueOn(ctx, tokens, login, grant);
-    if (issued === undefined) return;
-    answerToken(ctx, issued);
-    isIssued = true;
+    isIssued = await issueTo(request, scope);
   });
-  if (!isIssued) refuseUnsaid(ctx);
+  // A step that refused and then went on has been answered for.
+  if (isIssued) takeRefusal(ctx);
+  else refuseUnsaid(ctx);
+}
+
+/** Ends the login with a token for the client. Answers whether there is one. */
+async function issueTo({ ctx, client, tokens, issuer, lifetimeSeconds }: OAuthRequest, scope: string) {
+  const login = provenLogin(ctx, 'oauthRoutes');
+  if (login?.account === undefined) return false;
+  const { account, methods } = login;
+  const facts = { methods, client: client.id, scope };
+  const issued = await issueOn(ctx, tokens, login, {
+    scope,
+    client: client.id,
+    server: issuer,
+    ...(lifetimeSeconds !== undefined && {
+      lifetimeSeconds: decideFor(lifetimeSeconds, 'lifetimeSeconds', account, ctx, facts),
+    }),
+  });
+  if (issued === undefined) return false;
+  answerToken(ctx, issued);
+  return true;
 }
 
 /** Runs the steps as Koa runs middleware. */
@@ -93,18 +103,19 @@ function refuseUnsaid(ctx: AuthContext): void {
  * RFC 7009. What is not live is answered like what was revoked. A token that was not issued to this client is refused
  * (section 2.1), with an error that nobody takes for "it is gone".
  */
-export async function revokeGiven({ ctx, form, client, tokens }: OAuthRequest): Promise<void> {
+export async function revokeGiven({ ctx, form, client, tokens, issuer }: OAuthRequest): Promise<void> {
   if (form.token === undefined) return refuseOAuth(ctx, 'invalid_request');
   const found = await decided(ctx, tokens.check(form.token));
   if (found === undefined) return;
   if (found !== null) {
     const { account, token } = found;
-    if (token.client !== client.id) return refuseUnauthorized(ctx, client, 'token of another client');
+    const isOwn = token.client === client.id && token.server === issuer;
+    if (!isOwn) return refuseUnauthorized(ctx, client, 'token of another client');
     const wasLive = await decided(ctx, tokens.revoke(token.id));
     if (wasLive === undefined) return;
     if (wasLive) emitEvent(ctx, { name: 'token.revoked', account: account.id, token: token.id });
   }
-  ctx.body = {};
+  answerOAuth(ctx, {});
 }
 
 /** RFC 7662. Asked for by a server that the token was presented to, so it counts as a use of the token. */
@@ -116,8 +127,14 @@ export async function introspectGiven(request: OAuthRequest): Promise<void> {
   if (found === undefined) return;
   const asked = found && (await findAgain(ctx, findAccount, found.account));
   if (asked === undefined) return;
-  ctx.body =
-    found === null || asked === null || asked.answer === null ? { active: false } : facts(found, issuer);
+  const isActive = found !== null && asked !== null && asked.answer !== null;
+  answerOAuth(ctx, isActive ? facts(found, issuer) : { active: false });
+}
+
+function answerOAuth(ctx: AuthContext, body: object): void {
+  // Whatever status something upstream had in mind.
+  ctx.status = 200;
+  ctx.body = body;
 }
 
 /** Section 2.2. A token that no login stands behind says nothing of one. */
@@ -130,7 +147,7 @@ function facts({ account, methods, authTime, token }: VerifiedToken, issuer: str
     token_type: 'Bearer',
     exp: Math.floor(token.expiresAt / 1000),
     iat: Math.floor(token.createdAt / 1000),
-    iss: issuer,
+    iss: token.server ?? issuer,
     ...(authTime > 0 && { auth_time: authTime, amr: methods }),
   };
 }

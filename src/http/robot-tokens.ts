@@ -4,6 +4,7 @@ import { factorName } from '../core/factor-name.js';
 import { isScope } from '../core/scope.js';
 import { robotGrantRules } from '../core/token-grant.js';
 import type { AuthContext } from './auth-state.js';
+import { refuseBearer } from './bearer.js';
 import { clientAddress } from './client-address.js';
 import { emitEvent } from './events.js';
 import { bodyField, pathField } from './fields.js';
@@ -33,6 +34,8 @@ export interface RobotRequest {
   readonly ctx: AuthContext;
   readonly tokens: AccessTokens;
   readonly actor: Account;
+  /** Id of the token that the actor presented. */
+  readonly presented: string;
   readonly robot: Account;
   readonly scopes: ReadonlySet<string>;
   readonly longestSeconds: number;
@@ -41,11 +44,15 @@ export interface RobotRequest {
 }
 
 export async function issueRobotToken(request: RobotRequest): Promise<void> {
-  const { ctx, tokens, actor, robot } = request;
+  const { ctx, tokens, actor, presented, robot } = request;
   const asked = readGrant(request);
   if (asked === null) return refuse(ctx, 'invalid_request');
   const { name, scope, lifetimeSeconds } = asked;
   if (!(await isAudited(request, { action: 'issue', token: null, name, scope }))) return;
+  // The hooks may have taken seconds, and a revocation meanwhile is of this request too.
+  const acting = await decided(ctx, tokens.find(presented));
+  if (acting === undefined) return;
+  if (acting === null) return refuseBearer(ctx, 'invalid_token');
   const grant = { name, scope, lifetimeSeconds, issuer: actor.id, address: clientAddress(ctx) };
   const issued = await decided(ctx, tokens.issueToRobot(robot, grant));
   if (issued === undefined) return;

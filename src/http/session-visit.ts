@@ -63,21 +63,21 @@ export class SessionVisit {
 
   async save(id: string, content: object, lifetimeMs: number): Promise<void> {
     if (!this.mayWrite(id)) return;
-    const kept = this.#kept?.id === id ? this.#kept : undefined;
-    const login = kept === undefined ? this.#loginOfNew(id) : kept.login;
-    const isKept = await this.sessions.write(id, { login, content }, lifetimeMs, kept === undefined);
+    const login = this.#loginOf(id);
+    const isNew = this.#kept?.id !== id;
+    const isKept = await this.sessions.write(id, { login, content }, lifetimeMs, isNew);
     if (isKept) this.#kept = { id, login };
     // The browser may have the cookie of another session by now.
     else this.#ended = id;
   }
 
-  #loginOfNew(id: string): string | null {
+  #loginOf(id: string): string | null {
+    if (this.#kept?.id === id) return this.#kept.login;
     return this.#taken?.id === id ? this.#taken.login : null;
   }
 
-  /** It stays the one that is kept, so that no later save of this request takes it for a new one. */
   end(id: string): Promise<void> {
-    return this.sessions.end(id);
+    return this.sessions.end(id, this.#loginOf(id));
   }
 
   /** Whether this request may still write the session with this id, and give the browser its cookie. */

@@ -1,10 +1,9 @@
 import { AccessTokens } from '../core/access-tokens.js';
-import type { Account } from '../core/account.js';
 import { demandInstance } from '../core/instance.js';
 import { flag, readOptions, type Rule } from '../core/options.js';
 import { tokenGrantRules, type TokenCarrier, type TokenGrant } from '../core/token-grant.js';
-import type { AuthContext, AuthMiddleware } from '../http/auth-state.js';
-import { answerToken, issueOn, provenLogin } from '../http/issue.js';
+import type { AuthMiddleware } from '../http/auth-state.js';
+import { answerToken, decideFor, issueOn, provenLogin, type PerLogin } from '../http/issue.js';
 import { refuse } from '../http/refuse.js';
 import { demandSession } from '../http/session-login.js';
 import { isFromAnotherSite } from '../http/site.js';
@@ -17,34 +16,32 @@ export interface LoginFacts {
   readonly scope: string;
 }
 
-type PerLogin<T> = T | ((account: Account, ctx: AuthContext, login: LoginFacts) => T);
-
 export interface IssueTokenOptions {
   /**
    * Scope values separated by single spaces (RFC 6749 section 3.3), or a function that decides for this login.
    *
    * @default ''
    */
-  readonly scope?: PerLogin<string>;
+  readonly scope?: PerLogin<string, LoginFacts>;
   /**
    * A name for lists of tokens, or a function that decides for this login; at most 255 bytes.
    *
    * @default ''
    */
-  readonly name?: PerLogin<string>;
+  readonly name?: PerLogin<string, LoginFacts>;
   /**
    * How long the token works, in seconds, at most 604,800, or a function that decides for this login.
    *
    * @default the lifetime of `tokens`
    */
-  readonly lifetimeSeconds?: PerLogin<number>;
+  readonly lifetimeSeconds?: PerLogin<number, LoginFacts>;
   /**
    * Ends the token when it is not used for so long, in seconds, 60 to 604,800, or a function that decides for this
-   * login. A use is noted within a minute, so the end comes up to a minute later.
+   * login. A use is noted within two minutes, so the end comes up to two minutes later.
    *
    * @default it does not end by that
    */
-  readonly idleSeconds?: PerLogin<number>;
+  readonly idleSeconds?: PerLogin<number, LoginFacts>;
   /**
    * What brings the token along: the client in a header, or the browser in the cookie of its session, for which
    * koa-session has run with `sessionOptions`. The answer of the latter holds no `access_token`.
@@ -100,14 +97,18 @@ export function issueToken(tokens: AccessTokens, options: IssueTokenOptions = {}
     }
     const login = provenLogin(ctx, 'issueToken', demands);
     if (login?.account === undefined) return;
-    const decide = perLoginOf(login.account, ctx, login.methods);
-    const granted = scope === undefined ? '' : decide(scope, '');
+    const { account, methods } = login;
+    const decide = <T>(option: PerLogin<T, LoginFacts>, name: string, granted = ''): T =>
+      decideFor(option, name, account, ctx, { methods, scope: granted });
+    const granted = scope === undefined ? '' : decide(scope, 'scope');
     const grant: TokenGrant = {
       scope: granted,
       carry,
-      ...(name !== undefined && { name: decide(name, granted) }),
-      ...(lifetimeSeconds !== undefined && { lifetimeSeconds: decide(lifetimeSeconds, granted) }),
-      ...(idleSeconds !== undefined && { idleSeconds: decide(idleSeconds, granted) }),
+      ...(name !== undefined && { name: decide(name, 'name', granted) }),
+      ...(lifetimeSeconds !== undefined && {
+        lifetimeSeconds: decide(lifetimeSeconds, 'lifetimeSeconds', granted),
+      }),
+      ...(idleSeconds !== undefined && { idleSeconds: decide(idleSeconds, 'idleSeconds', granted) }),
     };
     const issued = await issueOn(ctx, tokens, login, grant);
     if (issued !== undefined) answerToken(ctx, issued);
@@ -119,10 +120,4 @@ function perLogin(rule: Rule): Rule {
     demand: `${rule.demand}, or a function`,
     accepts: (value) => typeof value === 'function' || rule.accepts(value),
   };
-}
-
-/** Decides what an option says for this login. */
-function perLoginOf(account: Account, ctx: AuthContext, methods: readonly string[]) {
-  return <T extends string | number>(option: PerLogin<T>, scope: string): T =>
-    typeof option === 'function' ? option(account, ctx, { methods, scope }) : option;
 }

@@ -1,9 +1,9 @@
 import { AccessTokens } from '../core/access-tokens.js';
 import { demandInstance } from '../core/instance.js';
 import type { AuthMiddleware } from '../http/auth-state.js';
-import { demandToken } from '../http/bearer.js';
 import { endOtherTokens } from '../http/other-tokens.js';
 import { decided } from '../http/refuse.js';
+import { demandLoginToken } from '../http/token-requests.js';
 
 /**
  * Ends, after a change such as that of a password, what an earlier thief of it holds: all tokens of the account but the
@@ -17,7 +17,7 @@ export function revokeOtherTokens(tokens: AccessTokens): AuthMiddleware {
   demandInstance('revokeOtherTokens', AccessTokens, tokens);
 
   return async function revokeOtherTokens(ctx, next) {
-    const found = demandToken(ctx, 'revokeOtherTokens');
+    const found = demandLoginToken(ctx, 'revokeOtherTokens');
     if (found === undefined) return;
     await next();
     // Pages answer a change with a redirect. A redirect for a failure ends too much, which harms less than too little.

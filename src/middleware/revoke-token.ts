@@ -6,6 +6,7 @@ import { demandToken } from '../http/bearer.js';
 import { emitEvent } from '../http/events.js';
 import { decided } from '../http/refuse.js';
 import { endSession } from '../http/session-login.js';
+import { demandLoginToken } from '../http/token-requests.js';
 
 export interface RevokeTokenOptions {
   /**
@@ -22,7 +23,8 @@ export function revokeToken(tokens: AccessTokens, options: RevokeTokenOptions = 
   const { all = false } = readOptions<RevokeTokenOptions>('revokeToken', options, { all: flag });
 
   return async function revokeToken(ctx) {
-    const found = demandToken(ctx, 'revokeToken');
+    // What a robot was given ends itself, and nothing else.
+    const found = all ? demandLoginToken(ctx, 'revokeToken') : demandToken(ctx, 'revokeToken');
     if (found === undefined) return;
     const { account, token } = found;
     const revoked = all ? tokens.revokeAll(account) : tokens.revoke(token.id).then(Number);

@@ -5,8 +5,10 @@ import { clientList, OAuthClients, scopeList, type OAuthClient } from '../core/o
 import { issuerUrl, oauthPlaces, pathPrefix } from '../core/oauth-metadata.js';
 import { callback, readOptions, required, type Rule } from '../core/options.js';
 import { tokenGrantRules } from '../core/token-grant.js';
-import type { AuthContext, AuthMiddleware, AuthState } from '../http/auth-state.js';
+import { takeRefusal, type AuthContext, type AuthMiddleware, type AuthState } from '../http/auth-state.js';
 import type { AccountFinder } from '../http/find-account.js';
+import { loginOf } from '../http/login.js';
+import { refuseMisordered } from '../http/misordered.js';
 import { demandClient } from '../http/oauth-client.js';
 import { readForm } from '../http/oauth-form.js';
 import { translateRefusal } from '../http/oauth-refusals.js';
@@ -53,9 +55,14 @@ export interface OAuthRoutesOptions {
 }
 
 const steps: Rule = {
-  demand: 'a list of at least one middleware',
-  accepts: (v) => Array.isArray(v) && v.length > 0 && v.every((one) => typeof one === 'function'),
+  // A token of its own would end the login before the client gets one.
+  demand: 'a list of at least one middleware, without issueToken',
+  accepts: (v) => Array.isArray(v) && v.length > 0 && Array.from<unknown>(v).every(isStep),
 };
+
+function isStep(value: unknown): boolean {
+  return typeof value === 'function' && value.name !== 'issueToken';
+}
 
 const lifetime: Rule = {
   demand: `${tokenGrantRules.lifetimeSeconds.demand}, or a function`,
@@ -96,6 +103,14 @@ export function oauthRoutes(tokens: AccessTokens, options: OAuthRoutesOptions): 
 
   const endpoint = (answer: (request: OAuthRequest) => Promise<void>) => async (ctx: AuthContext) => {
     ctx.set({ 'Cache-Control': 'no-store', Pragma: 'no-cache' });
+    // What something upstream refused and let pass all the same is no answer of this endpoint.
+    takeRefusal(ctx);
+    // A lockout around the endpoint would neither see the 401 of a wrong password nor tell it from a client's.
+    const { lockoutPassed, password } = loginOf(ctx);
+    if (lockoutPassed || password !== 'open') {
+      refuseMisordered(ctx, 'oauthRoutes');
+      return translateRefusal(ctx);
+    }
     const form = readForm(ctx);
     if (form === undefined) return;
     const client = demandClient(ctx, clients, issuer, form);
@@ -104,12 +119,12 @@ export function oauthRoutes(tokens: AccessTokens, options: OAuthRoutesOptions): 
     translateRefusal(ctx);
   };
 
-  const router = new Router<AuthState>();
+  const router = new Router<AuthState>({ sensitive: true, strict: true });
   router.post(token, endpoint(grantToken));
   router.post(revoke, endpoint(revokeGiven));
   router.post(introspect, endpoint(introspectGiven));
   router.get(wellKnown, (ctx) => {
-    ctx.body = { ...metadata };
+    ctx.body = structuredClone(metadata);
   });
   return router;
 }

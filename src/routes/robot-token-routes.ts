@@ -94,7 +94,7 @@ export function robotTokenRoutes(tokens: AccessTokens, options: RobotTokenRoutes
     if (!demandJson(ctx, factors) || demandLoginToken(ctx, 'robotTokenRoutes') === undefined) return;
     const found = await demandFreshLogin(ctx, factors, rule, 'robotTokenRoutes');
     const parties = found && (await findParties(ctx, found.account));
-    if (parties !== undefined) await change({ ctx, ...given, ...parties });
+    if (found && parties) await change({ ctx, ...given, ...parties, presented: found.token.id });
   };
 
   /** Who asks, and for which robot, where the one may manage the other. */

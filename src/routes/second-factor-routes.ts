@@ -24,9 +24,9 @@ import {
   showFactors,
   type FactorRequest,
 } from '../http/factor-requests.js';
-import { demandToken } from '../http/bearer.js';
 import { demandFreshLogin } from '../http/fresh-login.js';
 import { demandJson } from '../http/json-request.js';
+import { demandLoginToken } from '../http/token-requests.js';
 import { endOtherTokens } from '../http/other-tokens.js';
 
 export interface SecondFactorRoutesOptions extends FreshLoginOptions {
@@ -94,7 +94,7 @@ export function secondFactorRoutes(
 
   const router = new Router<AuthState>();
   router.get('/', async (ctx) => {
-    const found = demandToken(ctx, 'secondFactorRoutes');
+    const found = demandLoginToken(ctx, 'secondFactorRoutes');
     if (found) await showFactors(asking(ctx, found, false));
   });
   router.post('/totp', changes(beginTotp));

@@ -24,6 +24,7 @@ export class RedisConnection {
   readonly #client: OwnClient;
   #ready: Promise<void> | undefined;
   #waiting = 0;
+  readonly #closing: (() => void)[] = [];
 
   /** @param keyPrefix - That ioredis puts before each key, where the client given need not know it. */
   constructor(
@@ -115,7 +116,13 @@ export class RedisConnection {
     this.#client.on('ready', listener);
   }
 
+  /** For what has connections of its own: they end with this one. */
+  onClose(listener: () => void): void {
+    this.#closing.push(listener);
+  }
+
   close(): void {
+    for (const listener of this.#closing.splice(0)) listener();
     this.#client.disconnect();
   }
 

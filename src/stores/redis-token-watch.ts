@@ -29,11 +29,18 @@ export class RedisTokenWatch {
   ) {
     // Up to the brace of the hash: `token` is not `tokens`.
     this.#keyPrefix = connection.keyPrefix + connection.key('token', '').slice(0, -1);
-    connection.onReady(() => this.#follow());
+    // Another connection may lead to another server: what was heard of the one before says nothing of it.
+    connection.onReady(() => this.#begin());
+    connection.onClose(() => this.#end());
+  }
+
+  #begin(): void {
+    this.#end();
     this.#follow();
   }
 
-  close(): void {
+  #end(): void {
+    this.watcher.lost();
     for (const { watch } of this.#watched.values()) watch.close();
     this.#watched.clear();
   }
@@ -76,6 +83,8 @@ export class RedisTokenWatch {
     answering.storeAheadMs = storeAheadMs;
     this.#follow();
     const all = [...this.#watched.values()];
+    // Of no server at all nothing can be said.
+    if (all.length === 0) return;
     const untilMs = Math.min(...all.map((one) => one.untilMs));
     // Of several clocks the one furthest ahead: a token ends early, never late.
     if (untilMs > sentAt) this.watcher.vouch(untilMs, Math.max(...all.map((one) => one.storeAheadMs)));

@@ -8,7 +8,9 @@ import type { ReplicaWatch, Write } from './redis-replicas.js';
 
 // A token is one string, "<created> <expires> <used> <record>", that Redis itself ends; used is 0 for never. The
 // account's index is a sorted set of token hashes by their end, and its cut-off the time of the last revocation of
-// all: both in one slot. An end in the index is never earlier than the token's own.
+// all: both in one slot. What the index has lost, no revocation of all finds: so it holds a token for a minute longer
+// than that lives, since it may be on another master, whose clock differs, and is written a moment before or after.
+const marginMs = 60_000;
 const clock = `
 local T = redis.call('TIME')
 local us = T[1] * 1000000 + T[2]
@@ -21,9 +23,8 @@ if ARGV[3] ~= '' and isVoid(ARGV[3]) then return {} end
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', string.format('%.0f', created))
 local over = redis.call('ZCARD', KEYS[1]) - ARGV[5]
 local gone = over < 0 and {} or redis.call('ZRANGE', KEYS[1], 0, over)
-if over >= 0 then redis.call('ZREMRANGEBYRANK', KEYS[1], 0, over) end
-redis.call('ZADD', KEYS[1], string.format('%.0f', created + ARGV[6]), ARGV[1])
-redis.call('PEXPIRE', KEYS[1], ${longestTokenSeconds * 1000})
+redis.call('ZADD', KEYS[1], string.format('%.0f', created + ARGV[6] + ${marginMs}), ARGV[1])
+redis.call('PEXPIRE', KEYS[1], ${longestTokenSeconds * 1000 + marginMs})
 `;
 const write = (key: string): string => `
 redis.call('SET', ${key}, string.format('%.0f %.0f 0 ', created, expires) .. ARGV[4], 'PX', ARGV[6])
@@ -40,7 +41,7 @@ redis.call('SET', KEYS[2], string.format('%.0f', T[1] * 1000000 + T[2]), 'PX', $
 return redis.call('ZRANGE', KEYS[1], 0, -1)
 `);
 
-// A touch moves the end by idleness, KEYS[2] in the index first, and never that of a token that has gone.
+// A touch moves the end by idleness, in the index first, and never that of a token that has gone.
 const touch = new Script(`
 local value = redis.call('GET', KEYS[1])
 if not value then return 0 end
@@ -61,7 +62,7 @@ return 1
 const extend = new Script(`
 local T = redis.call('TIME')
 local ends = math.min(math.floor((T[1] * 1000000 + T[2]) / 1000) + ARGV[2], ARGV[3])
-redis.call('ZADD', KEYS[1], 'XX', 'GT', string.format('%.0f', ends), ARGV[1])
+redis.call('ZADD', KEYS[1], 'XX', 'GT', string.format('%.0f', ends + ${marginMs}), ARGV[1])
 return 1
 `);
 
@@ -98,6 +99,13 @@ export function redisTokens(
   const unlinks = (keys: readonly string[]): Write[] =>
     keys.map(tokenKey).map((key) => ({ key, command: ['UNLINK', key] }));
 
+  /** Out of the index last: what is in it, a revocation of all still finds if this is cut short. */
+  async function makeRoom(index: string, keys: readonly string[]): Promise<void> {
+    if (keys.length === 0) return;
+    await unlink(keys);
+    await connection.send('ZREM', index, ...keys);
+  }
+
   return {
     async issueToken({ key, account, lifetimeMs, idleMs, maxPerAccount, startedAt, record }) {
       const places = placesOf(account);
@@ -116,7 +124,7 @@ export function redisTokens(
         registered = written;
       }
       if (written === null || registered === null) return null;
-      await unlink(registered.gone);
+      await makeRoom(places[0], registered.gone);
       return { key, createdAt: written.createdAt, expiresAt: written.expiresAt, usedAt: null, record };
     },
 

@@ -84,9 +84,6 @@ export function redisStore(redis: RedisClient, options: RedisStoreOptions = {}):
     watchTokens: (watcher, maxStaleMs) => {
       watches.push(new RedisTokenWatch(connection, watcher, maxStaleMs));
     },
-    close: () => {
-      for (const watch of watches) watch.close();
-      connection.close();
-    },
+    close: () => connection.close(),
   };
 }

@@ -76,10 +76,10 @@ describe('LoginSessions', () => {
   it('ends token and record together, and neither comes back', async () => {
     const { sessions, tokens, id } = await begin();
     await sessions.write(id, { login, content: {} }, minute, true);
-    await sessions.end(id);
+    await sessions.end(id, accountKey('alice'));
     expect(await tokens.list(alice)).toEqual([]);
     expect(await sessions.write(id, { login, content: { late: true } }, minute, false)).toBe(false);
     expect(await sessions.read(id)).toBeNull();
-    await sessions.end(id);
+    await sessions.end(id, accountKey('alice'));
   });
 });

@@ -41,6 +41,20 @@ describe('a use', () => {
     }
   });
 
+  it('is noted anew after a minute in a quiet process too, where nothing else passes the time', () => {
+    for (const gap of [29.9, 30, 45, 59.9]) {
+      const { uses, wait } = rig();
+      const noted: number[] = [];
+      for (let at = 0; at < 400; at += gap) {
+        if (uses.isDue('a')) noted.push(at);
+        wait(gap);
+      }
+      const late = noted.slice(1).filter((at, index) => at - (noted[index] ?? 0) >= 60 + gap);
+      expect({ gap, late }).toEqual({ gap, late: [] });
+      expect(noted.length).toBeGreaterThan(2);
+    }
+  });
+
   it('is noted at once after a long silence', () => {
     const { uses, wait } = rig();
     uses.isDue('a');

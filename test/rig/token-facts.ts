@@ -13,6 +13,7 @@ export function tokenFacts(given: Partial<TokenFacts> = {}): TokenFacts {
     address: '',
     carry: 'bearer',
     client: null,
+    server: null,
     issuer: null,
     ...given,
   };

@@ -1,15 +1,23 @@
+import { once } from 'node:events';
+import { connect as connectHttp2, createServer as createHttp2Server } from 'node:http2';
+import type { AddressInfo } from 'node:net';
 import { inspect } from 'node:util';
 import { bodyParser } from '@koa/bodyparser';
-import { describe, expect, it } from '@jest/globals';
+import { describe, expect, it, jest } from '@jest/globals';
 import request from 'supertest';
 import { AccessTokens } from '../../src/core/access-tokens.js';
 import { OAuthClients } from '../../src/core/oauth-clients.js';
 import { refusals } from '../../src/http/refusals.js';
 import {
+  Lockout,
+  issueToken,
+  lockout,
   memoryStore,
   oauthRoutes,
   passwordRefused,
+  passwordVerified,
   refuse,
+  requireSecondFactor,
   safeBody,
   type AuthMiddleware,
   type OAuthRoutesOptions,
@@ -740,6 +748,143 @@ describe('what a step of the login refuses', () => {
   });
 });
 
+describe('the endpoints, whatever stands around them,', () => {
+  /** As apps have it that kept their own password step: an answer of 401 is a failure. */
+  const ownStep: AuthMiddleware = async (ctx, next) => {
+    const { username, password: given } = (ctx.request as { body: Record<string, string> }).body;
+    if (given !== password) return refuse(ctx, 'invalid_credentials');
+    passwordVerified(ctx, { id: username ?? '' });
+    return next();
+  };
+
+  it('look at no password under a lockout that would not see that it was wrong (I1, LCK-12)', async () => {
+    const warned = jest.spyOn(process, 'emitWarning').mockImplementation(() => {});
+    const attempts = new Lockout({ store: memoryStore() });
+    const [parse, guard] = [bodyParser(), lockout(attempts)];
+    const rig = oauthApp({
+      parser: null,
+      first: (ctx, next) => parse(ctx, () => Promise.resolve(guard(ctx, next))),
+      login: ({ factors }) => [ownStep, requireSecondFactor(factors)],
+    });
+    for (const given of ['wrong', password]) {
+      const { body, status } = await rig.grant({ password: given });
+      expect({ body, status }).toMatchObject({ status: 400, body: { error: 'invalid_grant' } });
+    }
+    // Nor is a client's wrong secret a wrong password of somebody.
+    for (let tries = 0; tries < 11; tries += 1) {
+      await rig.grant({ username: 'bob' }, { id: 'web', secret: 'x'.repeat(40) }).expect(400);
+    }
+    expect(await attempts.status('bob')).toMatchObject({ failures: [0, 0, 0] });
+    expect(rig.events.map(({ name }) => name)).not.toContain('token.issued');
+    expect(warned).toHaveBeenCalledTimes(1);
+    expect(warned.mock.calls[0]?.[0]).toMatch(/^oauthRoutes is out of order/);
+  });
+
+  it('say what they mean where something upstream refused, or set a status, and went on', async () => {
+    const softly: AuthMiddleware = async (ctx, next) => {
+      refuse(ctx, 'invalid_token');
+      ctx.status = 404;
+      await next();
+    };
+    const rig = oauthApp({ first: softly });
+    const token = await rig.tokenOf(web);
+    await rig
+      .grant({ grant_type: 'implicit' })
+      .expect(400)
+      .expect(/"unsupported_grant_type"/);
+    await rig
+      .postAs(api, '/oauth/introspect', { token })
+      .expect(200)
+      .expect(/"active":true/);
+    await rig.postAs(web, '/oauth/revoke', { token }).expect(200, {});
+    expect(await rig.opens(token)).toBe(401);
+  });
+
+  it.each(['gone', '__proto__', 'toString'])(
+    'take the code %j of a step of the app for a refusal',
+    async (code) => {
+      const rig = oauthApp({
+        login: ({ login: [first = ownStep] }) => [
+          first,
+          (ctx) => {
+            ctx.status = 401;
+            ctx.state.auth = { refusal: { error: code as never, error_description: 'No.' } };
+          },
+        ],
+      });
+      const { body } = await rig.grant().expect(400);
+      expect(body).toEqual({ error: 'invalid_grant', error_description: 'No.', reason: code });
+      expect(rig.errors).toEqual([]);
+    },
+  );
+
+  it('serve HTTP/2 as well', async () => {
+    const { app } = oauthApp();
+    const server = createHttp2Server(app.callback()).listen(0);
+    const session = connectHttp2(`http://localhost:${(server.address() as AddressInfo).port}`);
+    try {
+      const form = new URLSearchParams({ grant_type: 'password', username: 'alice', password }).toString();
+      const stream = session.request({
+        ':method': 'POST',
+        ':path': '/oauth/token',
+        'content-type': 'application/x-www-form-urlencoded',
+        'content-length': form.length,
+        authorization: basic(web),
+      });
+      stream.end(form);
+      const [headers] = (await once(stream, 'response')) as [Record<string, unknown>];
+      const chunks = (await stream.toArray()) as Buffer[];
+      expect(headers[':status']).toBe(200);
+      expect(Buffer.concat(chunks).toString()).toContain('"access_token"');
+    } finally {
+      session.close();
+      server.close();
+    }
+  });
+
+  it.each(['/OAUTH/token', '/oauth/Token', '/oauth/token/'])(
+    'are at their own path, and not at %s',
+    async (path) => {
+      const rig = oauthApp();
+      await rig.postAs(web, path, { grant_type: 'password', username: 'alice', password }).expect(404);
+      expect(rig.evaluated).toEqual([]);
+    },
+  );
+
+  it('tell apart clients of the same id at two servers on the same tokens', async () => {
+    const rig = oauthApp();
+    const other = oauthRoutes(rig.tokens, {
+      issuer: 'https://other.example',
+      clients: [{ id: 'web' }, { id: 'api', secret: apiSecret, introspects: true }],
+      login: [ownStep],
+      prefix: '/other',
+    });
+    rig.app.use(other.routes());
+    const token = await rig.tokenOf(web);
+    const server = request(rig.app.callback());
+    const revoked = await server.post('/other/revoke').type('form').send({ token, client_id: 'web' });
+    expect(revoked.body).toMatchObject({ error: 'unauthorized_client' });
+    expect(await rig.opens(token)).toBe(200);
+    const introspected = await request(rig.app.callback())
+      .post('/other/introspect')
+      .set('Authorization', basic(api))
+      .type('form')
+      .send({ token });
+    expect(introspected.body).toMatchObject({ active: true, client_id: 'web', iss: issuer });
+  });
+
+  it('look at no scope that is longer than one can be (I13)', async () => {
+    const rig = oauthApp({ parser: bodyParser({ formLimit: '4mb' }) });
+    for (const scope of [' '.repeat(1_000_000), 'reports '.repeat(120_000).trim()]) {
+      await rig
+        .grant({ scope })
+        .expect(400)
+        .expect(/"invalid_scope"/);
+    }
+    expect(rig.evaluated).toEqual([]);
+  });
+});
+
 describe('the revocation endpoint', () => {
   const by: Readonly<Record<string, Client | null>> = { web, cli, api, nobody: null };
 
@@ -1165,6 +1310,9 @@ describe('options', () => {
 
   it.each<[name: string, value: unknown]>([
     ['login', []],
+    ['login', [step, issueToken(new AccessTokens({ store: memoryStore() }))]],
+    // oxlint-disable-next-line no-sparse-arrays -- it is what is tested
+    ['login', [step, , step]],
     ['login', undefined],
     ['login', step],
     ['login', [step, 'x']],

@@ -1,8 +1,12 @@
+import { once } from 'node:events';
+import { connect, createServer, type AddressInfo } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import { Redis } from 'ioredis';
 import { AccessTokens } from '../../src/core/access-tokens.js';
 import { StoreUnavailable } from '../../src/core/errors.js';
+import { RedisConnection } from '../../src/stores/redis-connection.js';
+import { RedisTokenWatch } from '../../src/stores/redis-token-watch.js';
 import { redisStore, type RedisStore } from '../../src/stores/redis.js';
 import { proven } from '../rig/factor-rig.js';
 import { startFaultProxy, type FaultProxy } from '../rig/fault-proxy.js';
@@ -70,9 +74,29 @@ async function until(isSo: () => boolean | Promise<boolean>, withinMs = 10_000):
   }
 }
 
+describe('the watch', () => {
+  it('vouches for nothing while no master is known', async () => {
+    const vouched: number[] = [];
+    const watcher = { changed() {}, lost() {}, vouch: (untilMs: number) => void vouched.push(untilMs) };
+    const client = new Redis(server.url);
+    const connection = new RedisConnection(client, 'portcullis');
+    let masters = connection.masters();
+    const watch = new RedisTokenWatch(Object.assign(connection, { masters: () => masters }), watcher, 200);
+    await until(() => vouched.length > 0);
+    masters = [];
+    await sleep(200);
+    vouched.splice(0);
+    await sleep(200);
+    expect(vouched).toEqual([]);
+    expect(watch.maxStaleMs).toBe(200);
+    connection.close();
+    client.disconnect();
+  });
+});
+
 describe('tokens that a process keeps', () => {
-  it('ask Redis once, and then not at all', async () => {
-    const { keeping, issueKept } = await twoProcesses();
+  it('ask Redis once, and then not until they are as old as allowed', async () => {
+    const { keeping, issueKept } = await twoProcesses({ maxStaleSeconds: 60 });
     const { secret } = await issueKept();
     proxy.forget();
     for (let i = 0; i < 1000; i += 1) {
@@ -186,6 +210,58 @@ describe('tokens that a process keeps', () => {
       return keeping.recall(secret) !== undefined;
     });
   }, 60_000);
+
+  it('pass no longer than maxStaleSeconds where changes are heard of another server than the one that is asked', async () => {
+    const [asked, heard] = await Promise.all([startRedis(), startRedis()]);
+    // One address for two servers: the first connection, which asks, comes to one of them, the next, which listens, to the other.
+    let connections = 0;
+    const fork = createServer((near) => {
+      const far = connect(connections === 0 ? asked.port : heard.port, '127.0.0.1');
+      connections += 1;
+      near.pipe(far).pipe(near);
+      for (const end of [near, far])
+        end.on('error', () => {}).on('close', () => void (near.destroy(), far.destroy()));
+    }).listen(0, '127.0.0.1');
+    await once(fork, 'listening');
+    const client = new Redis((fork.address() as AddressInfo).port, { lazyConnect: true });
+    const store = redisStore(client);
+    try {
+      await until(() => connections === 1);
+      const keeping = new AccessTokens({ store, cache: {} });
+      const other = new AccessTokens({ store: open(asked.url) });
+      const login = proven();
+      login.passFactor();
+      const { secret = '', facts } = (await other.issue(login)) ?? {};
+      await until(async () => {
+        await keeping.check(secret).catch(() => null);
+        return keeping.recall(secret) !== undefined;
+      });
+      expect(connections).toBeGreaterThan(1);
+      await other.revoke(facts?.token.id ?? '');
+      await sleep(1000);
+      expect(keeping.recall(secret)).toBeUndefined();
+      expect(await keeping.check(secret)).toBeNull();
+    } finally {
+      store.close();
+      client.disconnect();
+      fork.close();
+      await Promise.all([asked.stop(), heard.stop()]);
+    }
+  });
+
+  it('are told of by no connection that outlives the client of the app', async () => {
+    const client = new Redis(server.url);
+    const store = redisStore(client);
+    const keeping = new AccessTokens({ store, cache: {} });
+    const listening = async (): Promise<number> =>
+      String(await direct.client('LIST'))
+        .split('\n')
+        .filter((line) => line.includes(' sub=1 ')).length;
+    await until(async () => (await listening()) === 1);
+    expect(keeping.recall('')).toBeUndefined();
+    await client.quit();
+    await until(async () => (await listening()) === 0);
+  });
 
   it('are none where Redis does not allow to be told: every request asks', async () => {
     await direct.call('ACL', 'SETUSER', 'plain', 'on', '>secret', '~*', '&*', '+@all', '-client|tracking');
