@@ -79,8 +79,12 @@ export function loginService(store: Store, verify: PasswordVerifier = verifyByPa
   const attempts = new Lockout({ store });
   const factors = new SecondFactors({ store, issuer: 'Acme', keys: [factorKey], origin });
   const tokens = new AccessTokens({ store });
-  // The same tokens as a process sees them that keeps what it has verified.
-  const keptTokens = store.watchTokens === undefined ? tokens : new AccessTokens({ store, cache: {} });
+  // The same tokens as a process sees them that keeps what it has verified; its connections are made when it is asked.
+  let guardOfKept: Koa.Middleware | undefined;
+  const requireKept: Koa.Middleware = (ctx, next) => {
+    guardOfKept ??= requireToken(new AccessTokens({ store, cache: {} })) as Koa.Middleware;
+    return guardOfKept(ctx, next);
+  };
   const counted: PasswordVerifier = (credentials, ctx) => {
     told.evaluated += 1;
     return verify(credentials, ctx);
@@ -99,7 +103,7 @@ export function loginService(store: Store, verify: PasswordVerifier = verifyByPa
       issueToken(tokens),
     ] as Koa.Middleware[],
     'GET /reports': [requireToken(tokens) as Koa.Middleware, showAccount],
-    'GET /kept-reports': [requireToken(keptTokens) as Koa.Middleware, showAccount],
+    'GET /kept-reports': [requireKept, showAccount],
     'GET /told': [
       (ctx) => {
         ctx.body = told;

@@ -748,15 +748,22 @@ describe('what a step of the login refuses', () => {
   });
 });
 
-describe('the endpoints, whatever stands around them,', () => {
-  /** As apps have it that kept their own password step: an answer of 401 is a failure. */
-  const ownStep: AuthMiddleware = async (ctx, next) => {
-    const { username, password: given } = (ctx.request as { body: Record<string, string> }).body;
-    if (given !== password) return refuse(ctx, 'invalid_credentials');
-    passwordVerified(ctx, { id: username ?? '' });
-    return next();
-  };
+/** As apps have it that kept their own password step: an answer of 401 is a failure. */
+const ownStep: AuthMiddleware = async (ctx, next) => {
+  const { username, password: given } = (ctx.request as { body: Record<string, string> }).body;
+  if (given !== password) return refuse(ctx, 'invalid_credentials');
+  passwordVerified(ctx, { id: username ?? '' });
+  return next();
+};
 
+/** Refuses, and lets pass all the same. */
+const softly: AuthMiddleware = async (ctx, next) => {
+  refuse(ctx, 'invalid_token');
+  ctx.status = 404;
+  await next();
+};
+
+describe('the endpoints, whatever stands around them,', () => {
   it('look at no password under a lockout that would not see that it was wrong (I1, LCK-12)', async () => {
     const warned = jest.spyOn(process, 'emitWarning').mockImplementation(() => {});
     const attempts = new Lockout({ store: memoryStore() });
@@ -781,11 +788,6 @@ describe('the endpoints, whatever stands around them,', () => {
   });
 
   it('say what they mean where something upstream refused, or set a status, and went on', async () => {
-    const softly: AuthMiddleware = async (ctx, next) => {
-      refuse(ctx, 'invalid_token');
-      ctx.status = 404;
-      await next();
-    };
     const rig = oauthApp({ first: softly });
     const token = await rig.tokenOf(web);
     await rig
@@ -820,7 +822,8 @@ describe('the endpoints, whatever stands around them,', () => {
 
   it('serve HTTP/2 as well', async () => {
     const { app } = oauthApp();
-    const server = createHttp2Server(app.callback()).listen(0);
+    const answer = app.callback();
+    const server = createHttp2Server((req, res) => void answer(req, res)).listen(0);
     const session = connectHttp2(`http://localhost:${(server.address() as AddressInfo).port}`);
     try {
       const form = new URLSearchParams({ grant_type: 'password', username: 'alice', password }).toString();

@@ -7,6 +7,8 @@ import type { AuthMiddleware } from '../../src/http/auth-state.js';
 import type { RobotTokenChange } from '../../src/http/robot-tokens.js';
 import { requireFreshLogin } from '../../src/middleware/require-fresh-login.js';
 import { requireToken } from '../../src/middleware/require-token.js';
+import { revokeOtherTokens } from '../../src/middleware/revoke-other-tokens.js';
+import { revokeToken } from '../../src/middleware/revoke-token.js';
 import { resetSecondFactors } from '../../src/middleware/reset-second-factors.js';
 import { robotTokenRoutes, type RobotTokenRoutesOptions } from '../../src/routes/robot-token-routes.js';
 import { secondFactorRoutes } from '../../src/routes/second-factor-routes.js';
@@ -69,6 +71,9 @@ function mount({ options, guarded = true, ...rest }: Setup = {}) {
       const steps = guarded ? [guard] : [];
       router.use('/robots/:id/tokens', ...steps, routes.routes());
       router.get('/deploys', requireToken(tokens, { scope: 'deploy' }), handler);
+      router.delete('/tokens', guard, revokeToken(tokens, { all: true }));
+      router.delete('/tokens/current', guard, revokeToken(tokens));
+      router.put('/profile', guard, revokeOtherTokens(tokens), handler);
       router.put('/password', guard, requireFreshLogin(factors, { factor: 'never' }), handler);
       router.use('/second-factors', guard, secondFactorRoutes(factors).routes());
       const hooks = { target: () => ({ id: 'bob' }), mayReset: () => true, audit: () => {} };
@@ -237,6 +242,15 @@ describe('robotTokenRoutes refuse', () => {
     }
     await expectNothingDone(rig, facts.token.id);
     for (const [method, path] of [
+      ['get', '/second-factors'],
+      ['delete', '/tokens'],
+      ['put', '/profile'],
+    ] as const) {
+      const { body } = await rig.send(method, path, root).expect(403);
+      expect(body).toEqual(refused('forbidden'));
+    }
+    expect(rig.reached).toEqual([]);
+    for (const [method, path] of [
       ['put', '/password'],
       ['post', '/second-factors/totp'],
       ['post', '/second-factors/backup-codes'],
@@ -247,6 +261,20 @@ describe('robotTokenRoutes refuse', () => {
     }
     expect((await rig.factors.status({ id: 'bob' })).factors).toHaveLength(1);
     expect(rig.reached).toEqual([]);
+    // What it may do is end itself.
+    await rig.send('delete', '/tokens/current', root).expect(204);
+    expect(await rig.tokens.check(root)).toBeNull();
+    expect(await rig.tokens.check(secret)).not.toBeNull();
+  });
+
+  it('an issue that a revocation of its administrator overtook while the audit was asked (RCE-14)', async () => {
+    const rig: Rig = mount({
+      options: { audit: async () => void (await rig.tokens.revokeAll({ id: 'alice' })) },
+    });
+    const { body, headers } = await rig.issue(await rig.own()).expect(401);
+    expect(body).toEqual(refused('invalid_token'));
+    expect(headers['www-authenticate']).toBe('Bearer error="invalid_token"');
+    expect(await rig.tokens.list({ id: 'ci' })).toEqual([]);
   });
 
   it.each<[string, (rig: Rig) => Promise<string>]>([

@@ -423,6 +423,7 @@ describe('an answer that is none', () => {
     startedAt: 1,
     record: '{}',
   };
+  const use = { key: hash, account: hash, expiresAt: Date.now() + 60_000 };
   const texts = {
     nil: null,
     'an empty text': '',
@@ -456,6 +457,11 @@ describe('an answer that is none', () => {
     revokeToken: [(store) => store.revokeToken(hash), isAny, { '0': false, '1': true }],
     revokeTokens: [(store) => store.revokeTokens(hash), isAny, { '[]': 0 }],
     listTokens: [(store) => store.listTokens(hash), isAny, { '[]': [] }],
+    touchToken: [(store) => store.touchToken(use), isAny, { '0': false, '1': true }],
+    saveSession: [(store) => store.saveSession(hash, '{}', 1000), isAny, { OK: undefined }],
+    updateSession: [(store) => store.updateSession(hash, '{}', 1000), isAny, { nil: false, OK: true }],
+    readSession: [(store) => store.readSession(hash), isAny, { '["1"]': '1', '[nil]': null }],
+    removeSession: [(store) => store.removeSession(hash), isAny, { '0': undefined, '1': undefined }],
     openPendingLogin: [(store) => store.openPendingLogin(pending), isAny, { '1': undefined }],
     readPendingLogin: [(store) => store.readPendingLogin(hash, hash), isAny, { '[]': null }],
     tryPendingLogin: [(store) => store.tryPendingLogin(hash, hash, 5), isAny, { '0': null, '1': 1, '7': 7 }],

@@ -67,6 +67,12 @@ async function twoProcesses(cache: { maxStaleSeconds?: number; maxTokens?: numbe
   return { keeping, other, issue, issueKept };
 }
 
+/** Connections that Redis tells of changes. */
+async function listening(): Promise<number> {
+  const clients = String(await direct.client('LIST'));
+  return clients.split('\n').filter((line) => line.includes(' sub=1 ')).length;
+}
+
 async function until(isSo: () => boolean | Promise<boolean>, withinMs = 10_000): Promise<void> {
   for (const end = Date.now() + withinMs; !(await isSo());) {
     if (Date.now() > end) throw new Error('never');
@@ -253,10 +259,6 @@ describe('tokens that a process keeps', () => {
     const client = new Redis(server.url);
     const store = redisStore(client);
     const keeping = new AccessTokens({ store, cache: {} });
-    const listening = async (): Promise<number> =>
-      String(await direct.client('LIST'))
-        .split('\n')
-        .filter((line) => line.includes(' sub=1 ')).length;
     await until(async () => (await listening()) === 1);
     expect(keeping.recall('')).toBeUndefined();
     await client.quit();
