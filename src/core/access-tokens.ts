@@ -141,16 +141,14 @@ export class AccessTokens {
     });
   }
 
-  /** Beside the request: what fails is made up for by a later use. A token that has gone is none that is kept. */
+  /** Beside the request: what fails is made up for when the token is read again. One that has gone is none that is kept. */
   #noteUse(key: string, { account, token }: VerifiedToken): void {
     if (!this.#uses.isDue(key)) return;
     const { idleSeconds, expiresAt } = token;
     const use = { key, account: accountKey(account.id), idleMs: idleMsOf(idleSeconds), expiresAt };
     ask(() => this.#store.touchToken(use), isBoolean).then(
-      (isLive) => {
-        if (!isLive) this.#cache?.changed(key);
-      },
-      () => {},
+      (isLive) => isLive || this.#cache?.changed(key),
+      () => this.#uses.forget(key),
     );
   }
 
@@ -160,7 +158,10 @@ export class AccessTokens {
    */
   async revoke(id: string): Promise<boolean> {
     const key = keyOfId(id);
-    return key !== null && ask(() => this.#store.revokeToken(key), isBoolean);
+    const owner = (await this.find(id))?.account.id;
+    const account = owner && accountKey(owner);
+    // Also where there is none any more: what ended it is confirmed again, where replicas have to.
+    return key !== null && ask(() => this.#store.revokeToken(key, account), isBoolean);
   }
 
   /** The same, for a token of this account only: another's is as unknown as one that never was. */

@@ -71,8 +71,12 @@ export interface TokenStore {
    */
   issueToken(token: NewToken): Promise<StoredToken | null>;
   readToken(key: string): Promise<StoredToken | null>;
-  /** Must have taken effect for every process before it answers. Answers whether the token was live. */
-  revokeToken(key: string): Promise<boolean>;
+  /**
+   * Must have taken effect for every process before it answers. Answers whether the token was live.
+   *
+   * @param account - Whose it is, where that is known, so that it counts no more for the most of an account.
+   */
+  revokeToken(key: string, account?: string): Promise<boolean>;
   /** Ends all tokens of an account but `except`, and every login of it that is under way. Answers how many. */
   revokeTokens(account: string, except?: string): Promise<number>;
   listTokens(account: string): Promise<readonly StoredToken[]>;

@@ -35,6 +35,12 @@ export class TokenUses {
     return true;
   }
 
+  /** It could not be noted. */
+  forget(key: string): void {
+    this.#young.delete(key);
+    this.#old.delete(key);
+  }
+
   /** By the clock and not by the calls: in a quiet process nothing is remembered for longer than in a busy one. */
   #turn(now: number): void {
     const turnMs = rememberedMs / 2;

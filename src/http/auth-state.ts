@@ -43,10 +43,13 @@ export function takeRefusal(ctx: AuthContext): RefusalBody | undefined {
   if (auth === undefined || !Object.hasOwn(auth, 'refusal')) return undefined;
   const { refusal, ...others } = auth;
   ctx.state.auth = others;
-  return refusal;
+  return refusal ?? undefined;
 }
 
 function toldOf(ctx: AuthContext): Auth | undefined {
   const state = ctx.state as Partial<AuthState>;
-  return Object.hasOwn(state, 'auth') && typeof state.auth === 'object' ? state.auth : undefined;
+  // Anybody may have left null there.
+  return Object.hasOwn(state, 'auth') && typeof state.auth === 'object'
+    ? (state.auth ?? undefined)
+    : undefined;
 }

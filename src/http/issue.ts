@@ -16,6 +16,7 @@ export type PerLogin<T, Facts> = T | ((account: Account, ctx: AuthContext, login
 /**
  * What an option says for this login.
  *
+ * @param name - Of owner and option, for the error.
  * @throws {TypeError} where its function answers nothing: a default in place of that could be more than was meant.
  */
 export function decideFor<T, Facts>(
@@ -27,7 +28,8 @@ export function decideFor<T, Facts>(
 ): T {
   if (typeof option !== 'function') return option;
   const decision = (option as (...args: [Account, AuthContext, Facts]) => T)(account, ctx, login);
-  if (decision === undefined) throw new TypeError(`The function in option ${name} must answer something`);
+  if (decision === undefined)
+    throw new TypeError(`${name} must be a function that answers something, not undefined`);
   return decision;
 }
 

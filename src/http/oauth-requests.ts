@@ -41,7 +41,7 @@ export interface OAuthRequest extends OAuthServer {
 
 /** RFC 6749 section 4.3: the password grant, checked by the login of the app. */
 export async function grantToken(request: OAuthRequest): Promise<void> {
-  const { ctx, form, client, login: steps } = request;
+  const { ctx, form, client, tokens, login: steps } = request;
   if (form.grant_type === undefined) return refuseOAuth(ctx, 'invalid_request');
   if (form.grant_type !== 'password') return refuseOAuth(ctx, 'unsupported_grant_type');
   if (form.username === undefined || form.password === undefined) return refuseOAuth(ctx, 'invalid_request');
@@ -49,19 +49,19 @@ export async function grantToken(request: OAuthRequest): Promise<void> {
   if (scope === null) return refuseOAuth(ctx, 'invalid_scope');
 
   cutBody(ctx);
-  let isIssued = false;
+  let issued: string | undefined;
   await runSteps(ctx, steps, async () => {
-    isIssued = await issueTo(request, scope);
+    issued = await issueTo(request, scope);
   });
-  // A step that refused and then went on has been answered for.
-  if (isIssued) takeRefusal(ctx);
-  else refuseUnsaid(ctx);
+  if (issued === undefined) return refuseUnsaid(ctx);
+  // A step that refuses what came after it has the last word, and nobody gets the token.
+  if (ctx.state.auth?.refusal !== undefined) await decided(ctx, tokens.revoke(issued));
 }
 
-/** Ends the login with a token for the client. Answers whether there is one. */
+/** Ends the login with a token for the client, and answers its id. */
 async function issueTo({ ctx, client, tokens, issuer, lifetimeSeconds }: OAuthRequest, scope: string) {
   const login = provenLogin(ctx, 'oauthRoutes');
-  if (login?.account === undefined) return false;
+  if (login?.account === undefined) return undefined;
   const { account, methods } = login;
   const facts = { methods, client: client.id, scope };
   const issued = await issueOn(ctx, tokens, login, {
@@ -69,12 +69,14 @@ async function issueTo({ ctx, client, tokens, issuer, lifetimeSeconds }: OAuthRe
     client: client.id,
     server: issuer,
     ...(lifetimeSeconds !== undefined && {
-      lifetimeSeconds: decideFor(lifetimeSeconds, 'lifetimeSeconds', account, ctx, facts),
+      lifetimeSeconds: decideFor(lifetimeSeconds, 'oauthRoutes: option lifetimeSeconds', account, ctx, facts),
     }),
   });
-  if (issued === undefined) return false;
+  if (issued === undefined) return undefined;
+  // A step that refused and then went on has been answered for.
+  takeRefusal(ctx);
   answerToken(ctx, issued);
-  return true;
+  return issued.facts.token.id;
 }
 
 /** Runs the steps as Koa runs middleware. */

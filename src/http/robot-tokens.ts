@@ -49,13 +49,16 @@ export async function issueRobotToken(request: RobotRequest): Promise<void> {
   if (asked === null) return refuse(ctx, 'invalid_request');
   const { name, scope, lifetimeSeconds } = asked;
   if (!(await isAudited(request, { action: 'issue', token: null, name, scope }))) return;
-  // The hooks may have taken seconds, and a revocation meanwhile is of this request too.
-  const acting = await decided(ctx, tokens.find(presented));
-  if (acting === undefined) return;
-  if (acting === null) return refuseBearer(ctx, 'invalid_token');
   const grant = { name, scope, lifetimeSeconds, issuer: actor.id, address: clientAddress(ctx) };
   const issued = await decided(ctx, tokens.issueToRobot(robot, grant));
   if (issued === undefined) return;
+  // The hooks may have taken seconds: a revocation meanwhile is of this request too. Asked after the write, as what is
+  // revoked later is not.
+  const acting = await decided(ctx, tokens.find(presented));
+  if (acting === undefined || acting === null) {
+    await tokens.revoke(issued.facts.token.id).catch(() => {});
+    return acting === null ? refuseBearer(ctx, 'invalid_token') : undefined;
+  }
   const { id: token } = issued.facts.token;
   emitEvent(ctx, { name: 'token.issued', account: robot.id, token, scope, issuer: actor.id });
   answerToken(ctx, issued);

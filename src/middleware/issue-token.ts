@@ -99,7 +99,7 @@ export function issueToken(tokens: AccessTokens, options: IssueTokenOptions = {}
     if (login?.account === undefined) return;
     const { account, methods } = login;
     const decide = <T>(option: PerLogin<T, LoginFacts>, name: string, granted = ''): T =>
-      decideFor(option, name, account, ctx, { methods, scope: granted });
+      decideFor(option, `issueToken: option ${name}`, account, ctx, { methods, scope: granted });
     const granted = scope === undefined ? '' : decide(scope, 'scope');
     const grant: TokenGrant = {
       scope: granted,

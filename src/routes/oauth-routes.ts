@@ -105,6 +105,7 @@ export function oauthRoutes(tokens: AccessTokens, options: OAuthRoutesOptions): 
     ctx.set({ 'Cache-Control': 'no-store', Pragma: 'no-cache' });
     // What something upstream refused and let pass all the same is no answer of this endpoint.
     takeRefusal(ctx);
+    for (const header of ['WWW-Authenticate', 'Retry-After']) ctx.remove(header);
     // A lockout around the endpoint would neither see the 401 of a wrong password nor tell it from a client's.
     const { lockoutPassed, password } = loginOf(ctx);
     if (lockoutPassed || password !== 'open') {

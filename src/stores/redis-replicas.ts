@@ -47,7 +47,11 @@ export class ReplicaWatch {
     const { connection } = this;
     const master = connection.masterOf(key);
     if (master === undefined) throw new StoreUnavailable('the master of a key is not known');
-    const line = this.#lines.get(master) ?? new Line(master, connection, this.count);
+    const known = this.#lines.get(master);
+    if (known !== undefined) return known;
+    const line = new Line(master, connection, this.count);
+    // It also ends with the master's client, which does not say so when it is closed while it reconnects.
+    connection.onClose(() => line.close());
     this.#lines.set(master, line);
     return line;
   }
@@ -69,6 +73,10 @@ class Line {
     readonly count: number,
   ) {
     this.#connection = new RedisConnection(master, prefix, keyPrefix);
+  }
+
+  close(): void {
+    this.#connection.close();
   }
 
   async confirm(writes: readonly Write[]): Promise<void> {

@@ -21,6 +21,8 @@ interface Watched {
 export class RedisTokenWatch {
   readonly #watched = new Map<OwnClient, Watched>();
   readonly #keyPrefix: string;
+  /** A connection that is closed while it is made may still be said to be ready. */
+  #isOver = false;
 
   constructor(
     readonly connection: RedisConnection,
@@ -30,16 +32,18 @@ export class RedisTokenWatch {
     // Up to the brace of the hash: `token` is not `tokens`.
     this.#keyPrefix = connection.keyPrefix + connection.key('token', '').slice(0, -1);
     // Another connection may lead to another server: what was heard of the one before says nothing of it.
-    connection.onReady(() => this.#begin());
-    connection.onClose(() => this.#end());
-  }
-
-  #begin(): void {
-    this.#end();
+    connection.onReady(() => {
+      this.#drop();
+      this.#follow();
+    });
+    connection.onClose(() => {
+      this.#isOver = true;
+      this.#drop();
+    });
     this.#follow();
   }
 
-  #end(): void {
+  #drop(): void {
     this.watcher.lost();
     for (const { watch } of this.#watched.values()) watch.close();
     this.#watched.clear();
@@ -47,6 +51,7 @@ export class RedisTokenWatch {
 
   /** Takes up new masters and leaves those that are none any more. What was kept before is not trusted after. */
   #follow(): void {
+    if (this.#isOver) return;
     const servers = this.connection.masters();
     const isSame = servers.length === this.#watched.size && servers.every((one) => this.#watched.has(one));
     if (isSame) return;
@@ -61,24 +66,27 @@ export class RedisTokenWatch {
 
   #take(server: OwnClient): void {
     const watcher = {
-      changed: (keys: readonly string[] | null) => this.#tell(server, keys),
-      answered: (sentAt: number, storeAheadMs: number) => this.#vouch(server, sentAt, storeAheadMs),
+      // What a watch that was left says late is of no weight.
+      changed: (keys: readonly string[] | null) => {
+        if (this.#watched.get(server) === watched) this.#tell(watched, keys);
+      },
+      answered: (sentAt: number, storeAheadMs: number) => {
+        if (this.#watched.get(server) === watched) this.#vouch(watched, sentAt, storeAheadMs);
+      },
     };
     const watch = new RedisServerWatch(server, this.#keyPrefix, watcher, this.maxStaleMs / beatsPerTerm);
-    this.#watched.set(server, { watch, untilMs: Number.NEGATIVE_INFINITY, storeAheadMs: 0 });
+    const watched: Watched = { watch, untilMs: Number.NEGATIVE_INFINITY, storeAheadMs: 0 };
+    this.#watched.set(server, watched);
   }
 
-  #tell(server: OwnClient, keys: readonly string[] | null): void {
+  #tell(watched: Watched, keys: readonly string[] | null): void {
     if (keys === null) {
-      const watched = this.#watched.get(server);
-      if (watched !== undefined) watched.untilMs = Number.NEGATIVE_INFINITY;
+      watched.untilMs = Number.NEGATIVE_INFINITY;
       this.watcher.lost();
     } else for (const key of keys) this.watcher.changed(/\{([0-9a-f]{64})\}$/.exec(key)?.[1] ?? '');
   }
 
-  #vouch(server: OwnClient, sentAt: number, storeAheadMs: number): void {
-    const answering = this.#watched.get(server);
-    if (answering === undefined) return;
+  #vouch(answering: Watched, sentAt: number, storeAheadMs: number): void {
     answering.untilMs = sentAt + this.maxStaleMs;
     answering.storeAheadMs = storeAheadMs;
     this.#follow();

@@ -226,6 +226,24 @@ describe('a use', () => {
     expect((await tokens.check(secret))?.account.id).toBe('alice');
   });
 
+  it('that could not be noted is noted by the next one', async () => {
+    let isUp = false;
+    const sound = memoryStore();
+    const { tokens, issue, clock } = rig(
+      {},
+      { touchToken: (use) => (isUp ? sound.touchToken(use) : Promise.reject(new Error('CANARY'))) },
+    );
+    const touched: unknown[] = [];
+    sound.touchToken = async ({ key }) => touched.push(key) > 0;
+    const { secret } = await issue();
+    clock.advance(1);
+    await tokens.check(secret);
+    isUp = true;
+    await new Promise(setImmediate);
+    await tokens.check(secret);
+    expect(touched).toHaveLength(1);
+  });
+
   it('puts off the end of a token that ends when it is idle, by two minutes more than was granted', async () => {
     const { tokens, issue, clock } = rig();
     const { secret: idle } = await issue('alice', { idleSeconds: 60 });

@@ -82,7 +82,9 @@ export function loginService(store: Store, verify: PasswordVerifier = verifyByPa
   // The same tokens as a process sees them that keeps what it has verified; its connections are made when it is asked.
   let guardOfKept: Koa.Middleware | undefined;
   const requireKept: Koa.Middleware = (ctx, next) => {
-    guardOfKept ??= requireToken(new AccessTokens({ store, cache: {} })) as Koa.Middleware;
+    guardOfKept ??= requireToken(
+      new AccessTokens({ store, cache: { maxStaleSeconds: 60 } }),
+    ) as Koa.Middleware;
     return guardOfKept(ctx, next);
   };
   const counted: PasswordVerifier = (credentials, ctx) => {

@@ -820,6 +820,33 @@ describe('the endpoints, whatever stands around them,', () => {
     },
   );
 
+  it.each([null, 'x', 1])('take %j in place of what ctx.state.auth holds', async (auth) => {
+    const rig = oauthApp({
+      first: (ctx, next) => {
+        ctx.state.auth = auth as never;
+        return next();
+      },
+    });
+    await rig.grant().expect(200);
+    await rig.grant({ password: 'wrong' }).expect(400);
+    expect(rig.errors).toEqual([]);
+  });
+
+  it('give no token where a step refuses what came after it', async () => {
+    const rig = oauthApp({
+      login: ({ login }) => [
+        async (ctx, next) => {
+          await next();
+          refuse(ctx, 'forbidden');
+        },
+        ...login,
+      ],
+    });
+    const { body } = await rig.grant().expect(400);
+    expect(body).toEqual(failed('invalid_grant', 'forbidden'));
+    expect(await rig.tokens.list({ id: 'alice' })).toEqual([]);
+  });
+
   it('serve HTTP/2 as well', async () => {
     const { app } = oauthApp();
     const answer = app.callback();

@@ -310,6 +310,34 @@ export function describeStore(name: string, makeStore: () => Promise<StoreUnderT
         expect(await Promise.all(keys.slice(1, 3).map((key) => store.readToken(key)))).toEqual([null, null]);
       });
 
+      it('at the most of an account, all of 100 parallel ones are issued, and as many live as may', async () => {
+        const account = hash();
+        const keys = Array.from({ length: 100 }, hash);
+        const given = await Promise.all(keys.map((key) => issue(account, { key, maxPerAccount: 10 })));
+        expect(given.filter((one) => one === null)).toEqual([]);
+        const listed = (await store.listTokens(account)).length;
+        // Two that make room at once may both do it for the other.
+        expect(listed).toBeLessThanOrEqual(10);
+        expect(listed).toBeGreaterThan(0);
+        const live = (await Promise.all(keys.map((key) => store.readToken(key)))).filter(
+          (one) => one !== null,
+        );
+        expect(live).toHaveLength(listed);
+        expect(await store.revokeTokens(account)).toBe(listed);
+      });
+
+      it('one that was revoked makes no other one go', async () => {
+        const account = hash();
+        const kept = hash();
+        await issue(account, { key: kept, maxPerAccount: 3 });
+        for (let logins = 0; logins < 5; logins += 1) {
+          const key = hash();
+          await issue(account, { key, maxPerAccount: 3 });
+          expect(await store.revokeToken(key, account)).toBe(true);
+        }
+        expect((await store.listTokens(account)).map(({ key }) => key)).toEqual([kept]);
+      });
+
       it('one that has expired is gone everywhere', async () => {
         const account = hash();
         const key = hash();
@@ -364,7 +392,7 @@ export function describeStore(name: string, makeStore: () => Promise<StoreUnderT
         expect(await touch(hash())).toBe(false);
         expect(await store.readToken(idle)).toBeNull();
         // What has ended may count for a minute more; what lives is not pushed out by it, and is found.
-        for (let more = 0; more < 2; more += 1) await issue(account, { maxPerAccount: 5 });
+        for (let more = 0; more < 2; more += 1) await issue(account, { maxPerAccount: 3 });
         expect(await store.readToken(used)).not.toBeNull();
         expect(await store.listTokens(account)).toHaveLength(3);
         expect(await store.revokeTokens(account)).toBe(3);

@@ -255,6 +255,32 @@ describe('tokens that a process keeps', () => {
     }
   });
 
+  it('are kept also where the store was ready long before', async () => {
+    const store = open(server.url);
+    await store.readSession('a'.repeat(64));
+    await sleep(100);
+    const keeping = new AccessTokens({ store, cache: {} });
+    const login = proven();
+    login.passFactor();
+    const { secret = '' } = (await keeping.issue(login)) ?? {};
+    await until(async () => (await keeping.check(secret)) !== null && keeping.recall(secret) !== undefined);
+    expect(keeping.recall(secret)?.account.id).toBe('alice');
+  });
+
+  it('leave no connection where the store is closed while it connects', async () => {
+    for (let round = 0; round < 60; round += 1) {
+      const client = new Redis(server.url);
+      const store = redisStore(client);
+      store.watchTokens?.({ changed() {}, lost() {}, vouch() {} }, 1000);
+      await sleep(round % 12);
+      store.close();
+      client.disconnect();
+    }
+    await until(async () => (await listening()) === 0);
+    await sleep(300);
+    expect(await listening()).toBe(0);
+  });
+
   it('are told of by no connection that outlives the client of the app', async () => {
     const client = new Redis(server.url);
     const store = redisStore(client);
