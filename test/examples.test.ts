@@ -11,6 +11,7 @@ import { app as ownPasswordStep } from '../examples/own-password-step.js';
 import { app as ownRefusals } from '../examples/own-refusals.js';
 import { app as dashboardApp } from '../examples/dashboard.js';
 import { appOn as appOnFactors, openFactors } from '../examples/durable-factors.js';
+import { app as oneModel } from '../examples/one-model.js';
 import { api, app as oauthApi, logIn, logOut } from '../examples/oauth-api.js';
 import { app as organisation, resets } from '../examples/organisation.js';
 import { appOn, fileAttempts } from '../examples/own-store.js';
@@ -478,5 +479,55 @@ describe('dashboard', () => {
     } finally {
       server.close();
     }
+  });
+});
+
+describe('one-model', () => {
+  it('has one list of logins for dashboard and command line, and each ends the other', async () => {
+    const server = oneModel.listen(0);
+    const browser = request.agent(server);
+    const form = { username: 'alice', password: rightPassword };
+    try {
+      await browser.post('/login').type('form').send(form).expect(200);
+      const cli = tokenIn(
+        await request(server)
+          .post('/tokens')
+          .type('form')
+          .send({ ...form, device: 'laptop' }),
+      );
+      const byHeader = { Authorization: `Bearer ${cli}` };
+      expect((await browser.get('/reports').expect(200)).body).toMatchObject({
+        for: 'alice',
+        by: 'dashboard',
+      });
+      const asked = await request(server).get('/reports').set(byHeader).expect(200);
+      expect(asked.body).toMatchObject({ for: 'alice', by: 'laptop' });
+
+      const { body } = await browser.get('/own/tokens').expect(200);
+      const { tokens } = body as { tokens: { id: string; name: string; current: boolean }[] };
+      expect(tokens.map(({ name, current }) => [name, current])).toEqual([
+        ['dashboard', true],
+        ['laptop', false],
+      ]);
+      await browser.delete(`/own/tokens/${tokens[1]?.id}`).expect(204);
+      await request(server).get('/reports').set(byHeader).expect(401);
+
+      const again = tokenIn(await request(server).post('/tokens').type('form').send(form));
+      await request(server).delete('/own/tokens/others').set('Authorization', `Bearer ${again}`).expect(204);
+      await browser.get('/reports').expect(401);
+    } finally {
+      server.close();
+    }
+  });
+
+  it('counts wrong passwords of both doors together (LCK-12)', async () => {
+    const doors = ['/login', '/tokens'];
+    const guess = (at: number) => login(oneModel, doors[at % 2] ?? '', 'mallory', 'guess');
+    let sent = 0;
+    expect(await statusesOf(12, () => guess((sent += 1)))).toEqual([
+      ...Array<number>(10).fill(401),
+      429,
+      429,
+    ]);
   });
 });
