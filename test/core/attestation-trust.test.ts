@@ -1,4 +1,4 @@
-import { createHash, generateKeyPairSync, sign, X509Certificate, type KeyObject } from 'node:crypto';
+import { createHash, sign, X509Certificate, type KeyObject } from 'node:crypto';
 import { describe, expect, it } from '@jest/globals';
 import { SettingsService, type MetadataStatement } from '@simplewebauthn/server';
 import * as fc from 'fast-check';
@@ -30,6 +30,7 @@ import {
   type RegistrationLies,
   type ServerOptions,
 } from '../rig/software-authenticator.js';
+import { makeKeyPair } from '../rig/key-pair.js';
 
 type Allowed = NonNullable<RelyingPartyOptions['allowedAuthenticators']>[number];
 
@@ -165,10 +166,10 @@ describe('an authenticator on the list', () => {
   });
 
   it.each<[string, CborValue, string | null, () => { publicKey: KeyObject; privateKey: KeyObject }]>([
-    ['ES384', -35, 'sha384', () => generateKeyPairSync('ec', { namedCurve: 'P-384' })],
-    ['ES512', -36, 'sha512', () => generateKeyPairSync('ec', { namedCurve: 'P-521' })],
-    ['RS256', -257, 'sha256', () => generateKeyPairSync('rsa', { modulusLength: 2048 })],
-    ['EdDSA', -8, null, () => generateKeyPairSync('ed25519')],
+    ['ES384', -35, 'sha384', () => makeKeyPair('ec', { namedCurve: 'P-384' })],
+    ['ES512', -36, 'sha512', () => makeKeyPair('ec', { namedCurve: 'P-521' })],
+    ['RS256', -257, 'sha256', () => makeKeyPair('rsa', { modulusLength: 2048 })],
+    ['EdDSA', -8, null, () => makeKeyPair('ed25519')],
   ])('may sign its statement with %s, by a key of that kind alone', async (_, alg, hash, makeKeys) => {
     const chain = [leafOf({ keys: makeKeys() })];
     expect(await register(chain, { alg, hash })).not.toBeNull();
@@ -252,7 +253,7 @@ describe('an authenticator on the list', () => {
 
 /** A public key whose algorithm is of no name. */
 function unknownKeys(): NonNullable<CertificateParts['keys']> {
-  const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  const { publicKey, privateKey } = makeKeyPair('ec', { namedCurve: 'P-256' });
   const spki = publicKey.export({ type: 'spki', format: 'der' });
   spki.writeUInt8(0x7f, 12);
   return { publicKey: { export: () => spki } as unknown as KeyObject, privateKey };
@@ -400,7 +401,7 @@ describe('a chain', () => {
   });
 
   it('in a circle leads nowhere', async () => {
-    const keys = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+    const keys = makeKeyPair('ec', { namedCurve: 'P-256' });
     const a = makeCertificate({ subject: { CN: 'A' }, ca: true, keys });
     const b = makeCertificate({ subject: { CN: 'B' }, ca: true, issuer: a });
     const back = makeCertificate({ subject: { CN: 'A' }, ca: true, keys, issuer: b });
@@ -469,7 +470,7 @@ describe('a statement', () => {
     ['of another format', [u2fLeaf], { lies: { fmt: 'tpm' } }],
     [
       'signed on another curve',
-      [makeCertificate({ issuer: root, keys: generateKeyPairSync('ec', { namedCurve: 'P-384' }) })],
+      [makeCertificate({ issuer: root, keys: makeKeyPair('ec', { namedCurve: 'P-384' }) })],
       {},
     ],
   ])('of a U2F key %s is refused', async (_, chain, told) => {
@@ -506,7 +507,7 @@ describe('a statement', () => {
 
   it('costs little, however its keys were made', async () => {
     const site = party({});
-    const keys = generateKeyPairSync('rsa', { modulusLength: 2048 });
+    const keys = makeKeyPair('rsa', { modulusLength: 2048 });
     const options = await registrationOptions(site, { userId, userName: 'alice', existing: [] });
     const links = [1, 2, 3, 4, 5, 6].map((link) =>
       makeCertificate({ subject: { CN: 'Root' }, ca: true, keys, issuerName: root.name, pathLength: link }),

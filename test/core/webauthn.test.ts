@@ -1,4 +1,4 @@
-import { generateKeyPairSync, randomBytes } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import { beforeAll, describe, expect, it } from '@jest/globals';
 import * as fc from 'fast-check';
 import { readCbor } from '../../src/core/cbor.js';
@@ -22,6 +22,7 @@ import {
   type CborValue,
   type RegistrationLies,
 } from '../rig/software-authenticator.js';
+import { makeKeyPair } from '../rig/key-pair.js';
 
 const origin = 'https://login.acme.example';
 const site = { name: 'Acme', id: 'acme.example', origins: [origin] };
@@ -355,9 +356,9 @@ const commonLies: [string, AssertionLies & RegistrationLies][] = [
 ];
 
 describe('a forged registration', () => {
-  const p256 = generateKeyPairSync('ec', { namedCurve: 'P-384' }).publicKey.export({ format: 'jwk' });
+  const p256 = makeKeyPair('ec', { namedCurve: 'P-384' }).publicKey.export({ format: 'jwk' });
   const rsa = (bits: number): RegistrationLies => {
-    const { n, e } = generateKeyPairSync('rsa', { modulusLength: bits }).publicKey.export({ format: 'jwk' });
+    const { n, e } = makeKeyPair('rsa', { modulusLength: bits }).publicKey.export({ format: 'jwk' });
     return { keyBytes: cbor(map([1, 3], [3, -257], [-1, bytes(n)], [-2, bytes(e)])) };
   };
   const off = Buffer.alloc(32, 1);
@@ -439,7 +440,7 @@ describe('a forged registration', () => {
       'WAN-23 RSA modulus of text',
       {
         key: {
-          '-1': generateKeyPairSync('rsa', { modulusLength: 2048 }).publicKey.export({ format: 'jwk' }).n,
+          '-1': makeKeyPair('rsa', { modulusLength: 2048 }).publicKey.export({ format: 'jwk' }).n,
         },
       },
       { alg: 'RS256' },

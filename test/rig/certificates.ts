@@ -1,4 +1,5 @@
-import { generateKeyPairSync, sign, X509Certificate, type KeyObject } from 'node:crypto';
+import { sign, X509Certificate, type KeyObject } from 'node:crypto';
+import { makeKeyPair } from './key-pair.js';
 
 type Extension = readonly [id: string, isCritical: boolean | null, value: Buffer];
 
@@ -42,7 +43,7 @@ export const attestationSubject = { C: 'AA', O: 'Maker', OU: 'Authenticator Atte
 /** Signed with SHA-256 by a P-256 or RSA key, or by an Ed25519 key. */
 export function makeCertificate(parts: CertificateParts = {}): MadeCertificate {
   const { subject = attestationSubject, version = 3, pathLength, aaguid, extensions = [] } = parts;
-  const { publicKey, privateKey } = parts.keys ?? generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  const { publicKey, privateKey } = parts.keys ?? makeKeyPair('ec', { namedCurve: 'P-256' });
   const { from = new Date('2039-01-01T00:00:00Z'), to = new Date('2041-01-01T00:00:00Z') } = parts;
   const ca = 'ca' in parts ? parts.ca : false;
   const name = nameOf(subject);

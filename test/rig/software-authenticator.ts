@@ -1,11 +1,5 @@
-import {
-  createHash,
-  generateKeyPairSync,
-  randomBytes,
-  sign,
-  type JsonWebKey,
-  type KeyObject,
-} from 'node:crypto';
+import { createHash, randomBytes, sign, type JsonWebKey, type KeyObject } from 'node:crypto';
+import { makeKeyPair } from './key-pair.js';
 
 /** Minimal CBOR encoder: just what an authenticator sends, and `Raw` for what none would. */
 export class Raw {
@@ -139,10 +133,10 @@ export class SoftwareAuthenticator {
     this.counter = options.counter ?? 0;
     const pair =
       this.alg === 'ES256'
-        ? generateKeyPairSync('ec', { namedCurve: 'P-256' })
+        ? makeKeyPair('ec', { namedCurve: 'P-256' })
         : this.alg === 'EdDSA'
-          ? generateKeyPairSync('ed25519')
-          : generateKeyPairSync('rsa', { modulusLength: options.rsaBits ?? 2048 });
+          ? makeKeyPair('ed25519')
+          : makeKeyPair('rsa', { modulusLength: options.rsaBits ?? 2048 });
     this.privateKey = pair.privateKey;
     this.#publicKey = pair.publicKey.export({ format: 'jwk' });
   }
