@@ -590,7 +590,17 @@ describe('what is stored', () => {
     const isKey = /^portcullis:[a-z0-9]+:\{[0-9a-f]{64}\}$/;
     expect(keys.filter((key) => !isKey.test(key))).toEqual([]);
     expect(new Set(keys.map((key) => key.split(':')[1]))).toEqual(
-      new Set(['lockout', 'token', 'tokens', 'cutoff', 'pending', 'factors', 'credential', 'challenge']),
+      new Set([
+        'lockout',
+        'token',
+        'tokens',
+        'leaving',
+        'cutoff',
+        'pending',
+        'factors',
+        'credential',
+        'challenge',
+      ]),
     );
     for (const key of await direct.keys('*')) {
       expect(key).toMatch(isKey);
