@@ -88,17 +88,7 @@ export class AccessTokens {
     const { scope = '', name = '', address = '', client = null, server = null } = grant;
     const { carry = 'bearer', idleSeconds = null } = grant;
     const secret = tokenSecrets[carry].create();
-    const record = {
-      account: account.id,
-      scope,
-      name,
-      address,
-      client,
-      carry,
-      idleSeconds,
-      server,
-      ...proof,
-    };
+    const kept = { account: account.id, scope, name, address, client, server, carry, idleSeconds, ...proof };
     const token = {
       key: tokenKey(secret),
       account: accountKey(account.id),
@@ -106,7 +96,7 @@ export class AccessTokens {
       idleMs: idleMsOf(idleSeconds),
       maxPerAccount: this.#settings.maxPerAccount,
       startedAt,
-      record: writeTokenRecord(record),
+      record: writeTokenRecord(kept),
     };
     const stored = await ask(() => this.#store.issueToken(token), isStoredTokenOrNull);
     return stored === null ? null : { secret, facts: readTokenRecord(stored) };
@@ -157,17 +147,21 @@ export class AccessTokens {
    * that has not heard of it yet: `maxStaleSeconds` at most.
    */
   async revoke(id: string): Promise<boolean> {
-    const key = keyOfId(id);
-    const owner = (await this.find(id))?.account.id;
-    const account = owner && accountKey(owner);
-    // Also where there is none any more: what ended it is confirmed again, where replicas have to.
-    return key !== null && ask(() => this.#store.revokeToken(key, account), isBoolean);
+    return this.#end(id, await this.find(id));
   }
 
   /** The same, for a token of this account only: another's is as unknown as one that never was. */
   async revokeOwn(account: Account, id: string): Promise<boolean> {
     const owner = checkedAccount('revokeOwn', account);
-    return (await this.find(id))?.account.id === owner.id && this.revoke(id);
+    const found = await this.find(id);
+    return found?.account.id === owner.id && this.#end(id, found);
+  }
+
+  /** Also where there is none any more: what ended it is confirmed again, where replicas have to. */
+  async #end(id: string, found: VerifiedToken | null): Promise<boolean> {
+    const key = keyOfId(id);
+    const account = found === null ? undefined : accountKey(found.account.id);
+    return key !== null && ask(() => this.#store.revokeToken(key, account), isBoolean);
   }
 
   /** The token with this id, while it lives; asked of the store, and no use of it. */

@@ -1,6 +1,7 @@
 import type { AccessTokens, IssuedToken } from '../core/access-tokens.js';
 import type { Account } from '../core/account.js';
 import type { Login } from '../core/login.js';
+import type { Rule } from '../core/options.js';
 import type { TokenGrant } from '../core/token-grant.js';
 import { tell, type AuthContext } from './auth-state.js';
 import { clientAddress } from './client-address.js';
@@ -12,6 +13,14 @@ import { carryLogin } from './session-login.js';
 
 /** What is decided about each login: a value, or a function that decides. */
 export type PerLogin<T, Facts> = T | ((account: Account, ctx: AuthContext, login: Facts) => T);
+
+/** The rule for an option that is such a value, or a function that decides. */
+export function perLogin(rule: Rule): Rule {
+  return {
+    demand: `${rule.demand}, or a function`,
+    accepts: (value) => typeof value === 'function' || rule.accepts(value),
+  };
+}
 
 /**
  * What an option says for this login.

@@ -1,9 +1,9 @@
 import { AccessTokens } from '../core/access-tokens.js';
 import { demandInstance } from '../core/instance.js';
-import { flag, readOptions, type Rule } from '../core/options.js';
+import { flag, readOptions } from '../core/options.js';
 import { tokenGrantRules, type TokenCarrier, type TokenGrant } from '../core/token-grant.js';
 import type { AuthMiddleware } from '../http/auth-state.js';
-import { answerToken, decideFor, issueOn, provenLogin, type PerLogin } from '../http/issue.js';
+import { answerToken, decideFor, issueOn, perLogin, provenLogin, type PerLogin } from '../http/issue.js';
 import { refuse } from '../http/refuse.js';
 import { demandSession } from '../http/session-login.js';
 import { isFromAnotherSite } from '../http/site.js';
@@ -112,12 +112,5 @@ export function issueToken(tokens: AccessTokens, options: IssueTokenOptions = {}
     };
     const issued = await issueOn(ctx, tokens, login, grant);
     if (issued !== undefined) answerToken(ctx, issued);
-  };
-}
-
-function perLogin(rule: Rule): Rule {
-  return {
-    demand: `${rule.demand}, or a function`,
-    accepts: (value) => typeof value === 'function' || rule.accepts(value),
   };
 }

@@ -7,6 +7,7 @@ import { callback, readOptions, required, type Rule } from '../core/options.js';
 import { tokenGrantRules } from '../core/token-grant.js';
 import { takeRefusal, type AuthContext, type AuthMiddleware, type AuthState } from '../http/auth-state.js';
 import type { AccountFinder } from '../http/find-account.js';
+import { perLogin } from '../http/issue.js';
 import { loginOf } from '../http/login.js';
 import { refuseMisordered } from '../http/misordered.js';
 import { demandClient } from '../http/oauth-client.js';
@@ -64,11 +65,6 @@ function isStep(value: unknown): boolean {
   return typeof value === 'function' && value.name !== 'issueToken';
 }
 
-const lifetime: Rule = {
-  demand: `${tokenGrantRules.lifetimeSeconds.demand}, or a function`,
-  accepts: (v) => typeof v === 'function' || tokenGrantRules.lifetimeSeconds.accepts(v),
-};
-
 /**
  * OAuth 2.0 endpoints for clients of the app's own that speak nothing else: a login with a password, revocation,
  * introspection and metadata. A compatibility mode: RFC 9700 section 2.4 forbids the password grant, which shows the
@@ -93,7 +89,7 @@ export function oauthRoutes(tokens: AccessTokens, options: OAuthRoutesOptions): 
     clients: required(clientList),
     login: required(steps),
     scopes: scopeList,
-    lifetimeSeconds: lifetime,
+    lifetimeSeconds: perLogin(tokenGrantRules.lifetimeSeconds),
     findAccount: callback,
     prefix: pathPrefix,
   });

@@ -5,6 +5,7 @@ import { AccessTokens, redisStore, type IssuedToken, type RedisStore } from '../
 import { slotOf } from '../../src/stores/redis-slot.js';
 import { proven } from '../rig/factor-rig.js';
 import { startRedisCluster, type RedisCluster } from '../rig/redis-cluster.js';
+import { until } from '../rig/until.js';
 
 let cluster: RedisCluster;
 let keeping: AccessTokens;
@@ -30,13 +31,6 @@ function open(): RedisStore {
   const store = redisStore(client);
   opened.push({ client, store });
   return store;
-}
-
-async function until(isSo: () => boolean | Promise<boolean>, withinMs = 20_000): Promise<void> {
-  for (const end = performance.now() + withinMs; !(await isSo());) {
-    if (performance.now() > end) throw new Error('never');
-    await sleep(5);
-  }
 }
 
 /** Again where the store could not tell. */

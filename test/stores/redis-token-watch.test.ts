@@ -11,6 +11,7 @@ import { redisStore, type RedisStore } from '../../src/stores/redis.js';
 import { proven } from '../rig/factor-rig.js';
 import { startFaultProxy, type FaultProxy } from '../rig/fault-proxy.js';
 import { startRedis, type RedisServer } from '../rig/redis-server.js';
+import { until } from '../rig/until.js';
 
 let server: RedisServer;
 let proxy: FaultProxy;
@@ -71,13 +72,6 @@ async function twoProcesses(cache: { maxStaleSeconds?: number; maxTokens?: numbe
 async function listening(): Promise<number> {
   const clients = String(await direct.client('LIST'));
   return clients.split('\n').filter((line) => line.includes(' sub=1 ')).length;
-}
-
-async function until(isSo: () => boolean | Promise<boolean>, withinMs = 10_000): Promise<void> {
-  for (const end = Date.now() + withinMs; !(await isSo());) {
-    if (Date.now() > end) throw new Error('never');
-    await sleep(2);
-  }
 }
 
 describe('the watch', () => {
