@@ -44,7 +44,6 @@ export { bodyField, type FieldReader } from './http/fields.js';
 export { type EnrolmentPolicy } from './http/enrolment-policy.js';
 export { type AccountFinder } from './http/find-account.js';
 export { type Auth, type AuthContext, type AuthMiddleware, type AuthState } from './http/auth-state.js';
-export { type AuthEvent } from './http/events.js';
 export { type OAuthLogin, type TokenLifetime } from './http/oauth-requests.js';
 
 // The core objects that middleware is made of.
@@ -78,6 +77,7 @@ export { BreachCheck, type BreachCheckOptions, type BreachVerdict } from './core
 export { commonPasswords } from './core/common-passwords.js';
 export { hibpApi, type HibpApiOptions } from './core/hibp-api.js';
 export { canonicalIdentifier } from './core/identifier.js';
+export { type AuthEvent } from './core/auth-event.js';
 export { type Account } from './core/account.js';
 export { Busy, StoreUnavailable } from './core/errors.js';
 
@@ -112,6 +112,7 @@ export {
   type PendingLoginStore,
   type StoredPendingLogin,
 } from './core/pending-store.js';
+export { type DocumentStore, type StoredDocument } from './core/document-store.js';
 export { type SessionStore } from './core/session-store.js';
 export { type ChallengeStore, type FactorDocument, type FactorStore } from './core/factor-store.js';
 export { type BreachAnswer, type BreachSource } from './core/breach-source.js';

@@ -15,7 +15,7 @@ interface Layer {
 }
 
 const layers: Readonly<Record<string, Layer>> = {
-  index: { layers: ['middleware', 'routes', 'http', 'core', 'stores'], packages: [], typesOf: [] },
+  index: { layers: ['middleware', 'routes', 'http', 'core', 'stores', 'sinks'], packages: [], typesOf: [] },
   middleware: { layers: ['http', 'core'], packages: [], typesOf: [] },
   routes: { layers: ['http', 'core'], packages: [], typesOf: [] },
   http: { layers: ['http', 'core'], packages: ['node:'], typesOf: ['koa'] },
@@ -24,6 +24,10 @@ const layers: Readonly<Record<string, Layer>> = {
     packages: ['node:', 'otplib', '@simplewebauthn/server', 'hibp', '@zxcvbn-ts/language-common'],
     typesOf: [],
   },
+  // What alerts and figures go out by. A client of the app's own is handed over, never imported.
+  sinks: { layers: ['sinks', 'core'], packages: ['node:'], typesOf: [] },
+  // What an operator runs.
+  cli: { layers: ['cli', 'core'], packages: ['node:'], typesOf: [] },
   stores: { layers: ['stores', 'core'], packages: ['node:'], typesOf: ['ioredis', 'kysely'] },
 };
 

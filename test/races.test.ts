@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { Redis } from 'ioredis';
 import { generateSync } from 'otplib/functional';
+import { keyHash } from '../src/core/key-hash.js';
 import { Login } from '../src/core/login.js';
 import {
   AccessTokens,
@@ -571,6 +572,7 @@ describe('what is stored', () => {
       expect((await ask(service.port, '/tokens/second-factor', { body: pending })).status).toBe(200);
       await tokens.revokeAll({ id: 'a}{b' }, { except: 'x' });
       await enrolKey('a}{b');
+      await store.replaceDocument(keyHash('a}{b'), null, 'record', 1000);
     } finally {
       await service.stop();
       watcher.disconnect();
@@ -600,6 +602,7 @@ describe('what is stored', () => {
         'factors',
         'credential',
         'challenge',
+        'document',
       ]),
     );
     for (const key of await direct.keys('*')) {

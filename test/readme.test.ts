@@ -183,9 +183,9 @@ function readRefusals(): Map<string, string> {
 
 /** `Named<'a.b', OfAccount & { readonly c: … }>`, where names stand for interfaces of the same file. */
 function readEvents(): Map<string, string> {
-  const text = source('http/events.ts');
+  const text = source('core/auth-event.ts');
   const parts = new Map(
-    [...text.matchAll(/^interface (\w+) \{([^}]*)\}/gm)].map(([, name = '', body = '']) => [
+    [...text.matchAll(/^(?:export )?interface (\w+) \{([^}]*)\}/gm)].map(([, name = '', body = '']) => [
       name,
       fieldsIn(body),
     ]),
@@ -194,7 +194,12 @@ function readEvents(): Map<string, string> {
   return new Map(
     members.map(([, name = '', facts = '']) => {
       const named = (facts.match(/\b[A-Z]\w+/g) ?? []).flatMap((part) => parts.get(part) ?? []);
-      return [name, [...named, ...fieldsIn(facts)].toSorted().join(', ')];
+      return [
+        name,
+        unique([...named, ...fieldsIn(facts)])
+          .toSorted()
+          .join(', '),
+      ];
     }),
   );
 }

@@ -56,8 +56,8 @@ function describeEvent(event: AuthEvent): string {
     case 'login.succeeded':
       return `${event.account} by ${event.methods.join()} with ${event.token}`;
     case 'login.refused':
-      // @ts-expect-error -- a refusal names nobody
-      return event.account ?? event.reason;
+      // @ts-expect-error -- the account may be nobody's, or not known
+      return event.account.length > 0 ? event.account : event.reason;
     default:
       return `${event.name} at ${event.time} from ${event.ip}`;
   }
@@ -259,7 +259,7 @@ describe('events and refusals', () => {
   });
 
   it('are told apart by their names', () => {
-    const happened = { time: 1, ip: '192.0.2.1' };
+    const happened = { time: 1, ip: '192.0.2.1', requestId: 'r1', userAgent: 'curl' };
     expect(describeEvent({ name: 'account.locked', subject: 'x', retryAfterSeconds: 60, ...happened })).toBe(
       'x for 60 s',
     );

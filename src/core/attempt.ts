@@ -12,6 +12,10 @@ export interface Locked {
   readonly granted: false;
   readonly busy: boolean;
   readonly retryAfterSeconds: number;
+  /** The account's key, for events. */
+  readonly subject: string;
+  /** Whose limit was reached. */
+  readonly whose: 'account' | 'address';
 }
 
 /** What one failure locked, in seconds; 0 where nothing. */

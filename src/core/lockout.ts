@@ -84,7 +84,13 @@ export class Lockout {
     const decision = await ask(() => this.#store.reserveAttempt(subjects), isDecisionFor(subjects.length));
     if (!decision.granted) {
       const { busy, closedForMs } = decision;
-      return { granted: false, busy, retryAfterSeconds: busy ? 1 : seconds(closedForMs) };
+      return {
+        granted: false,
+        busy,
+        retryAfterSeconds: busy ? 1 : seconds(closedForMs),
+        subject: account.key,
+        whose: decision.subject === 0 ? 'account' : 'address',
+      };
     }
     const { stamps, time, full } = decision;
     // An attempt ends once: a second end would take a stamp of another attempt of the same millisecond.
@@ -114,7 +120,9 @@ export class Lockout {
    */
   async check(subject: string, since: number): Promise<Locked | { granted: true; lockedSince: boolean }> {
     const { busy, closedForMs, lockedAt } = await this.#read({ key: subject, limits: this.#limits });
-    if (closedForMs > 0 && !busy) return { granted: false, busy, retryAfterSeconds: seconds(closedForMs) };
+    if (closedForMs > 0 && !busy) {
+      return { granted: false, busy, retryAfterSeconds: seconds(closedForMs), subject, whose: 'account' };
+    }
     return { granted: true, lockedSince: lockedAt >= Math.floor(since / 1000) };
   }
 

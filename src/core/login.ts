@@ -21,8 +21,8 @@ export interface ResumedLogin {
 /** What the lockout knows of the attempt that it reserved. */
 export interface CountedLogin {
   readonly identifier: string;
-  /** The account that the app says the identifier belongs to, where it was asked. */
-  readonly account: string | undefined;
+  /** The account that the app says the identifier belongs to, null for none; undefined where it was not asked. */
+  readonly account: string | null | undefined;
   readonly subject: string;
   readonly startedAt: number;
   readonly giveBack: () => Promise<void>;

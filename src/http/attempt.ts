@@ -1,4 +1,5 @@
 import type { Locked, ReservedAttempt } from '../core/attempt.js';
+import type { Tried } from '../core/auth-event.js';
 import type { Login } from '../core/login.js';
 import type { AuthContext } from './auth-state.js';
 import { statusOf } from './error-status.js';
@@ -14,21 +15,31 @@ export async function settleAttempt(
 ): Promise<void> {
   if (login.password === 'verified') return login.returned;
   if (login.password === 'open' && !answered401) return attempt.giveBack();
-  const whose = login.counted?.account;
-  const about = { subject: attempt.subject, ...(whose !== undefined && { account: whose }) };
+  const about = triedBy(login);
   const { account, address } = await attempt.fail();
   emitEvent(ctx, { name: 'login.failed', reason: 'wrong password', ...about });
-  if (account > 0) emitEvent(ctx, { name: 'account.locked', retryAfterSeconds: account, ...about });
+  const { subject } = attempt;
+  if (account > 0) emitEvent(ctx, { name: 'account.locked', retryAfterSeconds: account, ...about, subject });
   if (address > 0) emitEvent(ctx, { name: 'address.locked', retryAfterSeconds: address });
 }
 
 /** 429, with the seconds after which another try makes sense. */
-export function refuseLocked(ctx: AuthContext, { busy, retryAfterSeconds }: Locked): void {
-  emitEvent(ctx, { name: 'login.refused', reason: busy ? 'busy' : 'locked out' });
+export function refuseLocked(ctx: AuthContext, locked: Locked, account: Tried['account']): void {
+  const { busy, retryAfterSeconds, subject, whose } = locked;
+  const reason = whose === 'account' ? 'locked out' : 'address locked out';
+  const tried = { subject, ...(account !== undefined && { account }) };
+  emitEvent(ctx, { name: 'login.refused', reason: busy ? 'busy' : reason, ...tried });
   refuse(ctx, busy ? 'busy' : 'locked_out', { retryAfterSeconds });
 }
 
 /** What a login handler throws for a wrong password: `ctx.throw(401)`. */
 export function isUnauthorized(error: unknown): boolean {
   return statusOf(error) === 401;
+}
+
+/** Whose password this login has tried, for events. */
+function triedBy({ counted }: Login): Tried {
+  if (counted === undefined) return {};
+  const { subject, account } = counted;
+  return { subject, ...(account !== undefined && { account }) };
 }

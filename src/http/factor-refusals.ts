@@ -26,6 +26,7 @@ export function refuseFactor(ctx: AuthContext, account: string, verdict: Refusab
     const { busy, retryAfterSeconds } = verdict;
     emitEvent(ctx, {
       name: 'login.refused',
+      account,
       reason: busy ? 'second factor busy' : 'second factor locked out',
     });
     return refuse(ctx, busy ? 'busy' : 'locked_out', { retryAfterSeconds });

@@ -83,7 +83,9 @@ export async function issueOn(
   const { id, scope, client } = token;
   const of = client === null ? {} : { client };
   emitEvent(ctx, { name: 'token.issued', account: account.id, token: id, scope, ...of });
-  emitEvent(ctx, { name: 'login.succeeded', account: account.id, methods, token: id });
+  const subject = login.counted?.subject ?? login.resumed?.subject;
+  const tried = subject === undefined ? {} : { subject };
+  emitEvent(ctx, { name: 'login.succeeded', account: account.id, methods, token: id, ...tried });
   return issued;
 
   async function issue(): Promise<IssuedToken | null> {

@@ -64,18 +64,20 @@ export function lockout(attempts: Lockout, options: LockoutMiddlewareOptions = {
     if (identifier === null) return refuse(ctx, 'invalid_request');
     const asked =
       subject === undefined
-        ? { answer: null }
+        ? { answer: undefined }
         : await askHook(ctx, 'subject', () => subject(identifier, ctx), isSubject);
     if (asked === undefined) return;
-    const account = asked.answer ?? undefined;
+    const account = asked.answer;
     const address = sourceOf(readAddress(ctx));
-    const attempt = await decided(ctx, attempts.reserve({ identifier, account, address }));
+    const names = { identifier, account: account ?? undefined, address };
+    const attempt = await decided(ctx, attempts.reserve(names));
     if (attempt === undefined) return;
-    if (!attempt.granted) return refuseLocked(ctx, attempt);
+    const owner = typeof account === 'object' && account !== null ? undefined : account;
+    if (!attempt.granted) return refuseLocked(ctx, attempt, owner);
 
     login.count({
       identifier,
-      account: typeof account === 'string' ? account : undefined,
+      account: owner,
       subject: attempt.subject,
       startedAt: attempt.time,
       giveBack: attempt.giveBack,
@@ -93,7 +95,7 @@ export function lockout(attempts: Lockout, options: LockoutMiddlewareOptions = {
   async function passResumed(
     ctx: AuthContext,
     login: Login,
-    { subject: key, startedAt }: ResumedLogin,
+    { account, subject: key, startedAt }: ResumedLogin,
     next: () => Promise<unknown>,
   ): Promise<unknown> {
     // A password that was proven uncounted was guessed for free: lockout belongs on both routes.
@@ -101,7 +103,7 @@ export function lockout(attempts: Lockout, options: LockoutMiddlewareOptions = {
       return refuseMisordered(ctx, 'lockout');
     const state = await decided(ctx, attempts.check(key, startedAt));
     if (state === undefined) return;
-    if (!state.granted) return refuseLocked(ctx, state);
+    if (!state.granted) return refuseLocked(ctx, state, account.id);
     if (state.lockedSince) return refuse(ctx, 'pending_login_invalid');
     login.passLockout();
     return next();

@@ -1,4 +1,5 @@
 import type { AttemptStore } from '../core/attempt-store.js';
+import type { DocumentStore } from '../core/document-store.js';
 import type { ChallengeStore, FactorStore } from '../core/factor-store.js';
 import { callback, integer, readOptions } from '../core/options.js';
 import type { PendingLoginStore } from '../core/pending-store.js';
@@ -7,6 +8,7 @@ import type { TokenStore } from '../core/token-store.js';
 import { memoryAttempts } from './memory-attempts.js';
 import { memoryClock } from './memory-clock.js';
 import { memoryCutoffs } from './memory-cutoffs.js';
+import { memoryDocuments } from './memory-documents.js';
 import { memoryChallenges, memoryFactors } from './memory-factors.js';
 import { memoryPending } from './memory-pending.js';
 import { memorySessions } from './memory-sessions.js';
@@ -18,13 +20,14 @@ export type Store = AttemptStore &
   PendingLoginStore &
   FactorStore &
   ChallengeStore &
-  SessionStore;
+  SessionStore &
+  DocumentStore;
 
 export interface MemoryStoreOptions {
   /**
    * Most records of each kind: counted subjects, tokens, sessions, accounts with a pending login, accounts with factors,
-   * credentials of security keys, challenges. Beyond it new ones are refused with `store_unavailable`. About 0.4 KB for
-   * a subject, 0.8 KB for a token, 0.5 KB for a credential or a challenge, 0.4 KB and its content for a session, 1.2 KB for
+   * credentials of security keys, challenges, documents. Beyond it new ones are refused with `store_unavailable`. About 0.4 KB for
+   * a subject, 0.8 KB for a token, 0.5 KB for a credential or a challenge, 0.4 KB and its content for a session or a document, 1.2 KB for
    * an account and 1 KB more for each of its factors, and up to 3.3 KB for the pending logins of an account.
    *
    * @default 100_000
@@ -59,6 +62,7 @@ export function memoryStore(options: MemoryStoreOptions = {}): Store {
     ...memoryFactors(clock, maxEntries),
     ...memoryChallenges(clock, maxEntries),
     ...memorySessions(clock, maxEntries),
+    ...memoryDocuments(clock, maxEntries),
     weaknesses: () => (inProduction ? [weakness] : []),
   };
 }

@@ -3,6 +3,7 @@ import type { Store } from './memory.js';
 import { redisAttempts } from './redis-attempts.js';
 import type { RedisClient } from './redis-client.js';
 import { RedisConnection } from './redis-connection.js';
+import { redisDocuments } from './redis-documents.js';
 import { EvictionWatch } from './redis-eviction.js';
 import { redisChallenges, redisFactors } from './redis-factors.js';
 import { redisPending } from './redis-pending.js';
@@ -80,6 +81,7 @@ export function redisStore(redis: RedisClient, options: RedisStoreOptions = {}):
     ...redisFactors(connection),
     ...redisChallenges(connection),
     ...redisSessions(connection),
+    ...redisDocuments(connection),
     weaknesses: () => eviction.weaknesses,
     watchTokens: (watcher, maxStaleMs) => {
       watches.push(new RedisTokenWatch(connection, watcher, maxStaleMs));

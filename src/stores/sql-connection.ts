@@ -8,7 +8,7 @@ import { wholeOf, type SqlTableNames, type SqlTables } from './sql-tables.js';
 export type Database = Kysely<SqlTables>;
 
 /** Tables whose rows end. */
-type Ending = 'attempts' | 'tokens' | 'cutoffs' | 'pending' | 'challenges' | 'sessions';
+type Ending = 'attempts' | 'tokens' | 'cutoffs' | 'pending' | 'challenges' | 'sessions' | 'documents';
 
 /** After so many writes to a table, up to so many of its ended rows go: more than the writes can have added. */
 const writesPerSweep = 32;

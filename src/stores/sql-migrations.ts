@@ -83,6 +83,7 @@ async function createTables(db: SqlDatabase, prefix: string): Promise<void> {
     .addColumn('record', 'text', needed)
     .execute();
   await ending('sessions', 'id').addColumn('record', 'text', needed).execute();
+  await ending('documents', 'id').addColumn('record', 'text', needed).execute();
   for (const [table, column] of indexes) {
     // oxlint-disable-next-line no-await-in-loop -- statements of one transaction
     await schema.createIndex(`${names[table]}_${column}`).on(names[table]).column(column).execute();
@@ -98,6 +99,7 @@ const indexes = [
   ['pending', 'account'],
   ['challenges', 'ends'],
   ['sessions', 'ends'],
+  ['documents', 'ends'],
 ] as const;
 
 async function dropTables(db: SqlDatabase, prefix: string): Promise<void> {

@@ -50,6 +50,7 @@ export interface SqlTables {
     readonly record: Column<string>;
   };
   readonly sessions: Ending & { readonly id: string; readonly record: Column<string> };
+  readonly documents: Ending & { readonly id: string; readonly record: Column<string> };
 }
 
 export type SqlTableNames = { readonly [K in keyof SqlTables]: K };
@@ -63,6 +64,7 @@ const tables = [
   'credentials',
   'challenges',
   'sessions',
+  'documents',
 ] as const;
 
 /** Names with the prefix. Their types leave it out, so that queries are checked against the columns. */

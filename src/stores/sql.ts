@@ -1,4 +1,5 @@
 import type { AttemptStore } from '../core/attempt-store.js';
+import type { DocumentStore } from '../core/document-store.js';
 import type { ChallengeStore, FactorStore } from '../core/factor-store.js';
 import { describe, readOptions } from '../core/options.js';
 import type { PendingLoginStore } from '../core/pending-store.js';
@@ -9,6 +10,7 @@ import { sqlChallenges } from './sql-challenges.js';
 import { SqlConnection, type Database } from './sql-connection.js';
 import { sqlCutoffs } from './sql-cutoffs.js';
 import { dialectOf, type SqlDialect } from './sql-dialect.js';
+import { sqlDocuments } from './sql-documents.js';
 import { sqlFactors } from './sql-factors.js';
 import { defaultSqlPrefix, sqlPrefix, type SqlDatabase } from './sql-migrations.js';
 import { sqlPending } from './sql-pending.js';
@@ -26,7 +28,14 @@ export interface SqlStoreOptions {
 }
 
 export interface SqlStore
-  extends AttemptStore, TokenStore, PendingLoginStore, FactorStore, ChallengeStore, SessionStore {}
+  extends
+    AttemptStore,
+    TokenStore,
+    PendingLoginStore,
+    FactorStore,
+    ChallengeStore,
+    SessionStore,
+    DocumentStore {}
 
 /**
  * Keeps everything in PostgreSQL or SQLite, in the tables of `sqlMigrations`. Time is the database's own. Its
@@ -49,6 +58,7 @@ export function sqlStore(kysely: SqlDatabase, options: SqlStoreOptions = {}): Sq
     ...sqlFactors(connection),
     ...sqlChallenges(connection),
     ...sqlSessions(connection),
+    ...sqlDocuments(connection),
   };
 }
 

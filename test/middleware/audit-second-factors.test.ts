@@ -14,9 +14,9 @@ import {
   noFlags,
   refused,
   silentHook,
-  told,
   withSilentHook,
 } from '../rig/login-app.js';
+import { told } from '../rig/told.js';
 
 interface Person extends Account {
   readonly name?: string;

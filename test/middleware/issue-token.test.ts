@@ -7,16 +7,16 @@ import type { AccessTokensOptions } from '../../src/core/token-options.js';
 import { StoreUnavailable } from '../../src/core/errors.js';
 import type { TokenStore } from '../../src/core/token-store.js';
 import type { AuthContext, AuthMiddleware } from '../../src/http/auth-state.js';
-import type { AuthEvent } from '../../src/http/events.js';
+import type { AuthEvent } from '../../src/core/auth-event.js';
 import { loginOf, passwordVerified } from '../../src/http/login.js';
 import { issueToken, type IssueTokenOptions } from '../../src/middleware/issue-token.js';
 import { memoryStore } from '../../src/stores/memory.js';
 import { fakeClock } from '../rig/fake-clock.js';
 import { tokenFacts } from '../rig/token-facts.js';
+import { told } from '../rig/told.js';
 
 const week = 604_800;
 const alice = { id: 'alice', role: 'owner' };
-const told = { time: expect.any(Number), ip: expect.any(String) };
 
 interface Setup {
   readonly options?: IssueTokenOptions;

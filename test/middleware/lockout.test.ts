@@ -7,11 +7,12 @@ import { Busy, StoreUnavailable } from '../../src/core/errors.js';
 import { keyHash } from '../../src/core/key-hash.js';
 import { Lockout, type LockoutOptions } from '../../src/core/lockout.js';
 import type { AuthContext, AuthMiddleware } from '../../src/http/auth-state.js';
-import type { AuthEvent } from '../../src/http/events.js';
+import type { AuthEvent } from '../../src/core/auth-event.js';
 import { loginOf, passwordRefused, passwordVerified } from '../../src/http/login.js';
 import { lockout, type LockoutMiddlewareOptions } from '../../src/middleware/lockout.js';
 import { memoryStore } from '../../src/stores/memory.js';
 import { fakeClock } from '../rig/fake-clock.js';
+import { told } from '../rig/told.js';
 
 /** The standard limits, as a counted subject is filed under them. */
 const standardPolicy = '10/60000/60000,20/3600000/3600000,40/86400000/86400000';
@@ -69,8 +70,6 @@ function plainStep(ctx: AuthContext): void {
 function names(events: readonly AuthEvent[]): string[] {
   return events.map(({ name }) => name);
 }
-
-const told = { time: expect.any(Number), ip: expect.any(String) };
 
 describe('lockout lets through', () => {
   it('nine wrong passwords, the right one as the tenth, and gives that one back (LCK-02)', async () => {
@@ -302,7 +301,9 @@ describe('lockout refuses', () => {
     await Promise.all(running);
     server.close();
     expect((await rig.attempts.status('alice')).failures).toEqual([0, 0, 0]);
-    expect(rig.events).toEqual([{ name: 'login.refused', reason: 'busy', ...told }]);
+    expect(rig.events).toEqual([
+      { name: 'login.refused', reason: 'busy', subject: expect.any(String), ...told },
+    ]);
   });
 
   it.each<[string, () => Promise<never>]>([
@@ -598,7 +599,7 @@ describe('lockout tells', () => {
     expect(rig.events).toEqual([
       ...Array.from({ length: 10 }, () => failure),
       { name: 'account.locked', retryAfterSeconds: 60, subject, ...told },
-      { name: 'login.refused', reason: 'locked out', ...told },
+      { name: 'login.refused', reason: 'locked out', subject, ...told },
     ]);
     expect(JSON.stringify(rig.events)).not.toContain('c4nary');
   });

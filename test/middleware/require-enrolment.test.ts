@@ -12,10 +12,10 @@ import {
   loginApp,
   refused,
   silentHook,
-  told,
   withSilentHook,
   type LoginApp,
 } from '../rig/login-app.js';
+import { told } from '../rig/told.js';
 
 /** The clock of the app starts here. */
 const start = Date.UTC(2030, 0, 1);

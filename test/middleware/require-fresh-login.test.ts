@@ -2,7 +2,8 @@ import { describe, expect, it, jest } from '@jest/globals';
 import type { FreshLoginOptions } from '../../src/core/fresh-login.js';
 import type { AuthMiddleware } from '../../src/http/auth-state.js';
 import { requireFreshLogin } from '../../src/middleware/require-fresh-login.js';
-import { anyFactors, faults, forgeState, loginApp, refused, stale, told } from '../rig/login-app.js';
+import { anyFactors, faults, forgeState, loginApp, refused, stale } from '../rig/login-app.js';
+import { told } from '../rig/told.js';
 
 interface Setup {
   readonly options?: FreshLoginOptions;

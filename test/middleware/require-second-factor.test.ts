@@ -5,7 +5,7 @@ import Koa from 'koa';
 import request from 'supertest';
 import type { SecondFactorsOptions } from '../../src/core/second-factor-options.js';
 import type { AuthMiddleware } from '../../src/http/auth-state.js';
-import type { AuthEvent } from '../../src/http/events.js';
+import type { AuthEvent } from '../../src/core/auth-event.js';
 import { loginOf, passwordVerified } from '../../src/http/login.js';
 import {
   requireSecondFactor,
@@ -14,8 +14,7 @@ import {
 import type { Store } from '../../src/stores/memory.js';
 import { alice, bob, factorRig, wideLimits } from '../rig/factor-rig.js';
 import type { ServerOptions } from '../rig/software-authenticator.js';
-
-const told = { time: expect.any(Number), ip: expect.any(String) };
+import { told } from '../rig/told.js';
 
 interface Setup {
   readonly options?: RequireSecondFactorOptions;
@@ -682,7 +681,7 @@ describe('requireSecondFactor tells', () => {
     expect(rig.events).toEqual([
       failure,
       { name: 'second_factor.locked', account: 'alice', retryAfterSeconds: 60, ...told },
-      { name: 'login.refused', reason: 'second factor locked out', ...told },
+      { name: 'login.refused', account: 'alice', reason: 'second factor locked out', ...told },
     ]);
   });
 

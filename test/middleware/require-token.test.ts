@@ -7,12 +7,11 @@ import request from 'supertest';
 import { AccessTokens } from '../../src/core/access-tokens.js';
 import { Login } from '../../src/core/login.js';
 import type { TokenStore } from '../../src/core/token-store.js';
-import type { AuthEvent } from '../../src/http/events.js';
+import type { AuthEvent } from '../../src/core/auth-event.js';
 import { requireToken, type RequireTokenOptions } from '../../src/middleware/require-token.js';
 import { memoryStore } from '../../src/stores/memory.js';
 import { fakeClock } from '../rig/fake-clock.js';
-
-const told = { time: expect.any(Number), ip: expect.any(String) };
+import { told } from '../rig/told.js';
 
 function mount(options?: RequireTokenOptions, store?: Partial<TokenStore>) {
   const clock = fakeClock();

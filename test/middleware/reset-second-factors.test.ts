@@ -23,10 +23,10 @@ import {
   refused,
   silentHook,
   stale,
-  told,
   tokenFromCookie,
   withSilentHook,
 } from '../rig/login-app.js';
+import { told } from '../rig/told.js';
 
 interface User {
   readonly id: string;

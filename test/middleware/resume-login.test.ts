@@ -8,19 +8,19 @@ import { Login } from '../../src/core/login.js';
 import type { SecondFactorsOptions } from '../../src/core/second-factor-options.js';
 import { SecondFactors } from '../../src/core/second-factors.js';
 import type { AuthMiddleware } from '../../src/http/auth-state.js';
-import type { AuthEvent } from '../../src/http/events.js';
+import type { AuthEvent } from '../../src/core/auth-event.js';
 import { loginOf, passwordVerified } from '../../src/http/login.js';
 import { requireSecondFactor } from '../../src/middleware/require-second-factor.js';
 import { resumeLogin, type ResumeLoginOptions } from '../../src/middleware/resume-login.js';
 import { memoryStore, type Store } from '../../src/stores/memory.js';
 import { factorRig } from '../rig/factor-rig.js';
 import { fakeClock } from '../rig/fake-clock.js';
+import { told } from '../rig/told.js';
 
 /** The standard limits, as a counted subject is filed under them. */
 const standardPolicy = '10/60000/60000,20/3600000/3600000,40/86400000/86400000';
 
 const keys = [randomBytes(32)];
-const told = { time: expect.any(Number), ip: expect.any(String) };
 
 interface Setup {
   readonly options?: ResumeLoginOptions;

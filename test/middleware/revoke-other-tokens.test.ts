@@ -2,7 +2,8 @@ import { describe, expect, it, jest } from '@jest/globals';
 import type { AuthMiddleware } from '../../src/http/auth-state.js';
 import { revokeOtherTokens } from '../../src/middleware/revoke-other-tokens.js';
 import { memoryStore } from '../../src/stores/memory.js';
-import { faults, forgeState, loginApp, refused, told } from '../rig/login-app.js';
+import { faults, forgeState, loginApp, refused } from '../rig/login-app.js';
+import { told } from '../rig/told.js';
 
 interface Setup {
   /** The app's handler of a change. */

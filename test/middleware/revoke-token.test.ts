@@ -5,13 +5,12 @@ import { AccessTokens } from '../../src/core/access-tokens.js';
 import { Login } from '../../src/core/login.js';
 import type { TokenStore } from '../../src/core/token-store.js';
 import type { AuthMiddleware } from '../../src/http/auth-state.js';
-import type { AuthEvent } from '../../src/http/events.js';
+import type { AuthEvent } from '../../src/core/auth-event.js';
 import { requireToken } from '../../src/middleware/require-token.js';
 import { revokeToken, type RevokeTokenOptions } from '../../src/middleware/revoke-token.js';
 import { memoryStore } from '../../src/stores/memory.js';
 import { tokenFacts } from '../rig/token-facts.js';
-
-const told = { time: expect.any(Number), ip: expect.any(String) };
+import { told } from '../rig/told.js';
 
 interface Setup {
   readonly options?: RevokeTokenOptions;

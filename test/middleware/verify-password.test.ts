@@ -5,7 +5,7 @@ import request from 'supertest';
 import { Busy, StoreUnavailable } from '../../src/core/errors.js';
 import { Lockout } from '../../src/core/lockout.js';
 import type { AuthContext, AuthMiddleware } from '../../src/http/auth-state.js';
-import type { AuthEvent } from '../../src/http/events.js';
+import type { AuthEvent } from '../../src/core/auth-event.js';
 import { loginOf, passwordRefused, passwordVerified } from '../../src/http/login.js';
 import { lockout } from '../../src/middleware/lockout.js';
 import {
@@ -15,9 +15,9 @@ import {
   type VerifyPasswordOptions,
 } from '../../src/middleware/verify-password.js';
 import { memoryStore } from '../../src/stores/memory.js';
+import { told } from '../rig/told.js';
 
 const alice = { id: 'user 1', email: 'alice@acme.example' };
-const told = { time: expect.any(Number), ip: expect.any(String) };
 
 interface Setup {
   readonly options?: VerifyPasswordOptions;

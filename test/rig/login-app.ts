@@ -14,7 +14,7 @@ import type { SecondFactorsOptions } from '../../src/core/second-factor-options.
 import { SecondFactors } from '../../src/core/second-factors.js';
 import { newTotpSecret } from '../../src/core/totp.js';
 import type { AuthContext, AuthMiddleware, AuthState } from '../../src/http/auth-state.js';
-import type { AuthEvent } from '../../src/http/events.js';
+import type { AuthEvent } from '../../src/core/auth-event.js';
 import { requireToken } from '../../src/middleware/require-token.js';
 import { memoryStore, type Store } from '../../src/stores/memory.js';
 import { added, origin, sealingKey, wideLimits } from './factor-rig.js';
@@ -24,7 +24,6 @@ import { SoftwareAuthenticator, type ServerOptions } from './software-authentica
 import { codeOf } from './totp-code.js';
 
 /** What every event says beside its own facts. */
-export const told = { time: expect.any(Number), ip: expect.any(String) };
 
 /** The body of a refusal. */
 export const refused = (error: string, more: object = {}): object => ({

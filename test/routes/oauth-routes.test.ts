@@ -37,6 +37,7 @@ import {
   type Client,
   type OAuthApp,
 } from '../rig/oauth-app.js';
+import { told } from '../rig/told.js';
 
 const right = { grant_type: 'password', username: 'alice', password };
 
@@ -457,8 +458,6 @@ describe('a client', () => {
     expect(seen).toEqual([{ ...right, client_id: 'web', tenant: 'acme' }]);
   });
 });
-
-const told = { time: expect.any(Number), ip: expect.any(String) };
 
 /** Node's own client sends a header twice; supertest does not. */
 async function fetchRaw(

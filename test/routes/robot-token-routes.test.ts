@@ -22,10 +22,10 @@ import {
   refused,
   silentHook,
   stale,
-  told,
   tokenFromCookie,
   withSilentHook,
 } from '../rig/login-app.js';
+import { told } from '../rig/told.js';
 
 interface User extends Account {
   readonly org: string;

@@ -17,7 +17,6 @@ import {
   refused,
   silentHook,
   stale,
-  told,
   tokenFromCookie,
   withSilentHook,
   type LoginAppOptions,
@@ -25,6 +24,7 @@ import {
 } from '../rig/login-app.js';
 import { password } from '../rig/login-chain.js';
 import type { ServerOptions, SoftwareAuthenticator } from '../rig/software-authenticator.js';
+import { told } from '../rig/told.js';
 
 interface Person extends Account {
   readonly email: string;

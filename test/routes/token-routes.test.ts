@@ -4,8 +4,9 @@ import type { AuthMiddleware } from '../../src/http/auth-state.js';
 import { tokenRoutes } from '../../src/routes/token-routes.js';
 import type { Store } from '../../src/stores/memory.js';
 import { memoryStore } from '../../src/stores/memory.js';
-import { faults, forgeState, loginApp, refused, told, type LoginAppOptions } from '../rig/login-app.js';
+import { faults, forgeState, loginApp, refused, type LoginAppOptions } from '../rig/login-app.js';
 import { password } from '../rig/login-chain.js';
+import { told } from '../rig/told.js';
 
 type Setup = Partial<LoginAppOptions>;
 

@@ -69,6 +69,8 @@ export function describeStore(name: string, makeStore: () => Promise<StoreUnderT
       return time;
     }
 
+    const recordOf = async (key: string) => (await store.readDocument(key)).record;
+
     /** What every method says of a pending login. */
     const askedOf = async (account: string, handle: string): Promise<unknown[]> => [
       await store.readPendingLogin(account, handle),
@@ -872,6 +874,82 @@ export function describeStore(name: string, makeStore: () => Promise<StoreUnderT
         expect(await store.readSession(key)).toBe(record);
         expect(await store.updateSession(key, `1 ${record}`, minute)).toBe(true);
         expect(await store.readSession(key)).toBe(`1 ${record}`);
+      });
+    });
+
+    describe('keeps documents so that', () => {
+      it('each is read with the time of the store', async () => {
+        const key = hash();
+        const before = Math.floor((await startLogin()) / 1000);
+        expect(await store.readDocument(key)).toEqual({ time: expect.any(Number), record: null });
+        expect(await store.replaceDocument(key, null, 'record', minute)).toBe(true);
+        const { time, record } = await store.readDocument(key);
+        expect(record).toBe('record');
+        expect(time).toBeGreaterThanOrEqual(before);
+        expect(time).toBeLessThanOrEqual(Math.ceil((await startLogin()) / 1000));
+      });
+
+      it('one is replaced by whoever knows what is there, and by nobody else', async () => {
+        const key = hash();
+        expect(await store.replaceDocument(key, 'guess', 'new', minute)).toBe(false);
+        expect(await store.replaceDocument(key, '', 'new', minute)).toBe(false);
+        expect(await recordOf(key)).toBeNull();
+        expect(await store.replaceDocument(key, null, 'one', minute)).toBe(true);
+        expect(await store.replaceDocument(key, null, 'two', minute)).toBe(false);
+        expect(await store.replaceDocument(key, 'One', 'two', minute)).toBe(false);
+        expect(await store.replaceDocument(key, 'guess', null, minute)).toBe(false);
+        expect(await recordOf(key)).toBe('one');
+        expect(await store.replaceDocument(key, 'one', 'two', minute)).toBe(true);
+        expect(await store.replaceDocument(key, 'two', null, minute)).toBe(true);
+        expect(await recordOf(key)).toBeNull();
+        expect(await store.replaceDocument(key, 'two', 'three', minute)).toBe(false);
+        expect(await store.replaceDocument(key, null, null, minute)).toBe(true);
+        expect(await store.replaceDocument(key, null, '', minute)).toBe(true);
+        expect(await recordOf(key)).toBe('');
+        expect(await store.replaceDocument(key, null, null, minute)).toBe(false);
+      });
+
+      it('of 50 in parallel who expect the same, one succeeds', async () => {
+        const key = hash();
+        let expected = null;
+        for (const round of ['first', 'second']) {
+          const before = expected;
+          const won = await times(50, (i) => store.replaceDocument(key, before, `${round} ${i}`, minute));
+          expect(won.filter(Boolean)).toHaveLength(1);
+          expected = await recordOf(key);
+          expect(expected).toBe(`${round} ${won.indexOf(true)}`);
+        }
+      });
+
+      it('one that has ended is none, and does not come back', async () => {
+        const key = hash();
+        await store.replaceDocument(key, null, 'short', 80);
+        await pass(81);
+        expect(await recordOf(key)).toBeNull();
+        expect(await store.replaceDocument(key, 'short', 'late', minute)).toBe(false);
+        expect(await store.replaceDocument(key, 'short', null, minute)).toBe(false);
+        expect(await store.replaceDocument(key, null, 'new', 80)).toBe(true);
+        expect(await store.replaceDocument(key, 'new', 'longer', minute)).toBe(true);
+        await pass(81);
+        expect(await recordOf(key)).toBe('longer');
+      });
+
+      it('keys are apart, and nothing else of the same name is touched', async () => {
+        const [one, other] = [hash(), hash()];
+        await store.saveSession(one, 'session', minute);
+        await store.replaceDocument(one, null, 'one', minute);
+        await store.replaceDocument(other, null, 'other', minute);
+        expect(await store.replaceDocument(one, 'one', null, minute)).toBe(true);
+        expect(await recordOf(other)).toBe('other');
+        expect(await store.readSession(one)).toBe('session');
+      });
+
+      it.each(Object.entries(oddTexts))('one of %s comes back as it was', async (_what, record) => {
+        const key = hash();
+        expect(await store.replaceDocument(key, null, record, minute)).toBe(true);
+        expect(await recordOf(key)).toBe(record);
+        expect(await store.replaceDocument(key, record, `1 ${record}`, minute)).toBe(true);
+        expect(await recordOf(key)).toBe(`1 ${record}`);
       });
     });
   });

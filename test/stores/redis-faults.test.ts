@@ -4,6 +4,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, jest 
 import { Redis } from 'ioredis';
 import { generateSync } from 'otplib/functional';
 import { isCounts, isStatusFor } from '../../src/core/attempt-store.js';
+import { isStoredDocument } from '../../src/core/document-store.js';
 import { isDocumentOrNull } from '../../src/core/factor-store.js';
 import { Login } from '../../src/core/login.js';
 import {
@@ -462,6 +463,16 @@ describe('an answer that is none', () => {
     updateSession: [(store) => store.updateSession(hash, '{}', 1000), isAny, { nil: false, OK: true }],
     readSession: [(store) => store.readSession(hash), isAny, { '["1"]': '1', '[nil]': null }],
     removeSession: [(store) => store.removeSession(hash), isAny, { '0': undefined, '1': undefined }],
+    readDocument: [
+      (store) => store.readDocument(hash),
+      isStoredDocument,
+      { '[1]': { time: 1, record: null } },
+    ],
+    replaceDocument: [
+      (store) => store.replaceDocument(hash, null, '{}', 1000),
+      isAny,
+      { '0': false, '1': true },
+    ],
     openPendingLogin: [(store) => store.openPendingLogin(pending), isAny, { '1': undefined }],
     readPendingLogin: [(store) => store.readPendingLogin(hash, hash), isAny, { '[]': null }],
     tryPendingLogin: [(store) => store.tryPendingLogin(hash, hash, 5), isAny, { '0': null, '1': 1, '7': 7 }],

@@ -65,7 +65,7 @@ describe.each(databases)('sqlStore on %s', (name, open) => {
   /** How many ended rows each table has. */
   const countEnded = async (): Promise<number[]> =>
     Promise.all(
-      ['tokens', 'challenges', 'sessions', 'pending', 'attempts', 'cutoffs'].map(
+      ['tokens', 'challenges', 'sessions', 'documents', 'pending', 'attempts', 'cutoffs'].map(
         async (table) => (await rows(table)).filter(({ ends }) => Number(ends) < Date.now() - 1).length,
       ),
     );
@@ -487,6 +487,7 @@ describe.each(databases)('sqlStore on %s', (name, open) => {
       });
       await store.saveChallenge(hash(), 'x', lifetimeMs);
       await store.saveSession(hash(), 'x', lifetimeMs);
+      await store.replaceDocument(hash(), null, 'x', lifetimeMs);
       await store.openPendingLogin(login());
       await reserve(subjectOf(limitOf(5, 1)));
     });
@@ -503,6 +504,7 @@ describe.each(databases)('sqlStore on %s', (name, open) => {
       });
       await store.saveChallenge(hash(), 'x', lifetimeMs);
       await store.saveSession(hash(), 'x', lifetimeMs);
+      await store.replaceDocument(hash(), null, 'x', lifetimeMs);
       await store.openPendingLogin(login());
       await reserve(subjectOf(limitOf(5, 1)));
     }
@@ -513,7 +515,7 @@ describe.each(databases)('sqlStore on %s', (name, open) => {
     const count = async (): Promise<number> =>
       (await db.introspection.getTables()).filter((table) => /^gate_(?!migration)/.test(table.name)).length;
     await migrate(db, 'gate');
-    expect(await count()).toBe(8);
+    expect(await count()).toBe(9);
     const gate = sqlStore(db, { prefix: 'gate' });
     const account = hash();
     expect(await gate.writeFactors(account, 'record', 0)).toBe(true);
