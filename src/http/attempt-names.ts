@@ -15,9 +15,18 @@ export function sourceOf(address: unknown): string | undefined {
   return typeof address === 'string' ? (addressSource(address) ?? undefined) : undefined;
 }
 
-/** The client's address, or null, told once, while anyone could forge it. */
+/** The client's address, or null, told once, while anyone could forge it or the proxy says something else. */
 export function trustedAddress(ctx: AuthContext): string | null {
-  if (!isAddressSpoofable(ctx)) return clientAddress(ctx);
-  emitWeakness(ctx, 'app.proxy is set without app.maxIpsCount: addresses can be forged and are not counted');
+  if (isAddressSpoofable(ctx)) {
+    emitWeakness(
+      ctx,
+      'app.proxy is set without app.maxIpsCount: addresses can be forged and are not counted',
+    );
+    return null;
+  }
+  const address = clientAddress(ctx);
+  if (address !== '') return address;
+  const reason = 'the client has no address, or the proxy writes something else: addresses are not counted';
+  emitWeakness(ctx, reason);
   return null;
 }

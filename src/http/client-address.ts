@@ -11,8 +11,21 @@ export function isAddressSpoofable(ctx: AuthContext): boolean {
 
 /** The client's address as Koa knows it, or the socket's where Koa's could be forged. */
 export function clientAddress(ctx: AuthContext): string {
-  const address = isAddressSpoofable(ctx) ? ctx.req.socket.remoteAddress : ctx.ip;
-  return canonicalAddress(address ?? '') ?? '';
+  return canonicalAddress(givenAddress(ctx)) ?? '';
+}
+
+/**
+ * Whether the client hung up before anybody asked where it was: a reset connection does not say any more. Whoever
+ * sends a guess and resets would lock accounts from nowhere, out of reach of the limits of an address. A Unix
+ * socket, which has no addresses, is something else. Once asked, the address is kept for as long as the request.
+ */
+export function isGone(ctx: AuthContext): boolean {
+  const { destroyed, localAddress } = ctx.req.socket;
+  return givenAddress(ctx) === '' && (destroyed || localAddress !== undefined);
+}
+
+function givenAddress(ctx: AuthContext): string {
+  return (isAddressSpoofable(ctx) ? ctx.req.socket.remoteAddress : ctx.ip) ?? '';
 }
 
 /**
@@ -30,8 +43,11 @@ export function addressSource(address: string): string | null {
   return `${groups.slice(0, 4).join(':')}::/64`;
 }
 
-function canonicalAddress(address: string): string | null {
-  if (isIPv4(address)) return address;
+function canonicalAddress(given: string): string | null {
+  // Some proxies write the port too: 192.0.2.1:4711, [2001:db8::1]:4711.
+  const [, v4, v6] = /^(?:([\d.]+):\d{1,5}|\[([^\]]+)\](?::\d{1,5})?)$/.exec(given) ?? [];
+  const address = v4 ?? v6 ?? given;
+  if (isIPv4(address)) return v6 === undefined ? address : null;
   const [bare = ''] = address.split('%');
   const family = isIPv6(bare) ? 'ipv6' : 'ipv4';
   try {

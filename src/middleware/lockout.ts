@@ -6,6 +6,7 @@ import { callback, readOptions } from '../core/options.js';
 import { isUnauthorized, refuseLocked, settleAttempt } from '../http/attempt.js';
 import { isSubject, sourceOf, trustedAddress, type Subject } from '../http/attempt-names.js';
 import type { AuthContext, AuthMiddleware } from '../http/auth-state.js';
+import { isGone } from '../http/client-address.js';
 import { emitWeakness } from '../http/events.js';
 import { bodyField, type FieldReader } from '../http/fields.js';
 import { askHook } from '../http/hook.js';
@@ -56,6 +57,7 @@ export function lockout(attempts: Lockout, options: LockoutMiddlewareOptions = {
 
   return async function lockout(ctx, next) {
     for (const weakness of attempts.weaknesses()) emitWeakness(ctx, weakness);
+    if (isGone(ctx)) return refuse(ctx, 'invalid_request');
     const login = loginOf(ctx);
     if (login.resumed !== undefined) return passResumed(ctx, login, login.resumed, next);
     if (login.lockoutPassed || login.password !== 'open') return refuseMisordered(ctx, 'lockout');

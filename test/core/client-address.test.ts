@@ -30,6 +30,10 @@ describe('one source', () => {
     ['::1', '0:0:0:0::/64'],
     ['::', '0:0:0:0::/64'],
     ['64:ff9b::192.0.2.1', '64:ff9b:0:0::/64'],
+    ['192.0.2.1:80', '192.0.2.1'],
+    ['[::1]', '0:0:0:0::/64'],
+    ['[2001:db8::1]:65535', '2001:db8:0:0::/64'],
+    ['[::ffff:192.0.2.1]:80', '192.0.2.1'],
   ])('has one spelling (SIP-04, SIP-05): %s is %s', (address, source) => {
     expect(addressSource(address)).toBe(source);
   });
@@ -51,11 +55,16 @@ describe('one source', () => {
     '',
     ' ',
     'unknown',
-    '192.0.2.1:80',
+    '192.0.2.1:',
+    '192.0.2.1:80:80',
+    '192.0.2.1:123456',
+    '[192.0.2.1]:80',
+    '[::1]:',
+    '[[::1]]:80',
     '192.0.2',
     '010.0.0.1',
     '256.0.0.1',
-    '[::1]',
+    '[::1',
     '::g',
     '1.2.3.4, 5.6.7.8',
   ])('is nothing else: %j', (address) => {
@@ -71,6 +80,7 @@ describe('the address of a client', () => {
     [{ proxy: true, maxIpsCount: 0 }, '192.0.2.1, 192.0.2.2', '198.51.100.7', true],
     [{ proxy: true, maxIpsCount: 1 }, '192.0.2.1, 192.0.2.2', '192.0.2.2', false],
     [{ proxy: true, maxIpsCount: 2 }, '192.0.2.1, 192.0.2.2', '192.0.2.1', false],
+    [{ proxy: true, maxIpsCount: 1 }, '192.0.2.1, 192.0.2.2:80', '192.0.2.2', false],
     [{ proxy: true, maxIpsCount: 1 }, 'no address', '', false],
   ])(
     'is what cannot be forged (SIP-01, SIP-02): %j behind %j is %s',
