@@ -1,5 +1,5 @@
 import type { AttemptSubject } from '../core/attempt-store.js';
-import { longestOf, noAttempts, withoutFuture, type Attempts } from '../core/attempt-window.js';
+import { keepMs, noAttempts, withoutFuture, type Attempts } from '../core/attempt-window.js';
 import { nonsense } from '../core/store-call.js';
 import type { Database, SqlConnection } from './sql-connection.js';
 import { orKeep } from './sql-dialect.js';
@@ -77,7 +77,7 @@ export async function saveRows(
     const newest = attempts.stamps.at(-1);
     // An empty row stays for its time: the next attempt finds something to lock.
     if (newest === undefined) return { id, stamps: '', locked: 0, ends };
-    const until = newest + longestOf(subject.limits, 'lockMs');
+    const until = newest + keepMs(subject.limits);
     return { id, stamps: attempts.stamps.join(','), locked: attempts.lockedBy, ends: until };
   });
   await db

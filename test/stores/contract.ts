@@ -219,6 +219,17 @@ export function describeStore(name: string, makeStore: () => Promise<StoreUnderT
         expect(Math.abs((await reserve(later)).time / 1000 - status.lockedAt)).toBeLessThan(1000);
       });
 
+      it('a lock that is over is told as long as a login from before it may be pending (LCK-15)', async () => {
+        const subject = subjectOf(limitOf(1, 150));
+        const { stamps } = await reserve(subject);
+        await store.lockAttempts([subject], stamps);
+        const { lockedAt } = await store.readAttempts(subject);
+        await pass(160);
+        const over = { closedForMs: 0, busy: false, lockedAt, counts: [0] };
+        expect(lockedAt).toBeGreaterThan(0);
+        expect(await store.readAttempts(subject)).toEqual(over);
+      });
+
       it('a lock is told to exactly one of 100 callers', async () => {
         const subjects = [subjectOf(limitOf(2)), subjectOf(limitOf(9))];
         await reserve(...subjects);

@@ -466,6 +466,7 @@ describe.each(databases)('sqlStore on %s', (name, open) => {
   });
 
   it('what has ended is deleted as more is written', async () => {
+    await db.deleteFrom('portcullis_attempts').execute();
     const lifetimeMs = 1;
     const account = hash();
     const login = () => ({
@@ -491,7 +492,8 @@ describe.each(databases)('sqlStore on %s', (name, open) => {
       await store.openPendingLogin(login());
       await reserve(subjectOf(limitOf(5, 1)));
     });
-    await db.updateTable('portcullis_cutoffs').set({ ends: 1 }).execute();
+    for (const table of ['portcullis_cutoffs', 'portcullis_attempts'] as const)
+      await db.updateTable(table).set({ ends: 1 }).execute();
     await inTurns(70, () => store.revokeTokens(account));
     for (let i = 0; i < 40 && (await countEnded()).some((count) => count >= 64); i += 1) {
       await store.issueToken({
