@@ -4,21 +4,40 @@ import { keepMs, noAttempts, withoutAttempt, withoutFuture, type Attempts } from
 import { BoundedMap } from './bounded-map.js';
 import type { MemoryClock } from './memory-clock.js';
 
-/** One thread runs each method from start to end: that is the atomicity. */
+/**
+ * One thread runs each method from start to end: that is the atomicity. Each set of limits has a map of its own: a
+ * flood of made-up names that fills that of the accounts leaves room for the addresses of those who are in it.
+ */
 export function memoryAttempts(clock: MemoryClock, maxEntries: number): AttemptStore {
-  const states = new BoundedMap<Attempts>(clock.ms, maxEntries);
+  const maps = new Map<string, BoundedMap<Attempts>>();
+
+  function statesOf({ limits }: AttemptSubject): BoundedMap<Attempts> {
+    const kind = JSON.stringify(limits);
+    const states = maps.get(kind) ?? new BoundedMap<Attempts>(clock.ms, maxEntries);
+    maps.set(kind, states);
+    return states;
+  }
 
   function load(subject: AttemptSubject): Attempts {
-    const stored = states.get(subject.key) ?? noAttempts;
+    const stored = statesOf(subject).get(subject.key) ?? noAttempts;
     const attempts = withoutFuture(stored, clock.ms());
     if (attempts !== stored) save(subject, attempts);
     return attempts;
   }
 
-  function save({ key, limits }: AttemptSubject, { stamps, lockedBy }: Attempts): void {
+  function save(subject: AttemptSubject, { stamps, lockedBy }: Attempts): void {
+    const { key, limits } = subject;
+    const states = statesOf(subject);
     const newest = stamps.at(-1);
     if (newest === undefined) states.delete(key);
     else states.set(key, { stamps, lockedBy }, newest + keepMs(limits) - clock.ms());
+  }
+
+  function makeRoom(subjects: readonly AttemptSubject[]): void {
+    for (const states of new Set(subjects.map(statesOf))) {
+      const own = subjects.filter((subject) => statesOf(subject) === states);
+      states.makeRoom(own.map(({ key }) => key));
+    }
   }
 
   return {
@@ -26,7 +45,7 @@ export function memoryAttempts(clock: MemoryClock, maxEntries: number): AttemptS
       const loaded = subjects.map((subject) => ({ attempts: load(subject), limits: subject.limits }));
       const { decision, counted } = decideAttempt(loaded, clock.ms(), clock.us());
       // All or none: an attempt that is counted for the account alone would lock it without being looked at.
-      if (decision.granted) states.makeRoom(subjects.map(({ key }) => key));
+      if (decision.granted) makeRoom(subjects);
       for (const [index, attempts] of counted.entries()) {
         const subject = subjects[index];
         if (subject !== undefined) save(subject, attempts);
@@ -56,8 +75,8 @@ export function memoryAttempts(clock: MemoryClock, maxEntries: number): AttemptS
       return attemptStatus({ attempts: load(subject), limits: subject.limits }, clock.ms());
     },
 
-    async clearAttempts({ key }) {
-      return states.delete(key);
+    async clearAttempts(subject) {
+      return statesOf(subject).delete(subject.key);
     },
   };
 }
