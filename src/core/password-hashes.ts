@@ -24,7 +24,7 @@ export interface PasswordHashesOptions {
    */
   readonly concurrency?: number;
   /**
-   * Hashes that may wait; beyond it a check is refused with `busy`.
+   * Hashes that may wait; beyond it a check is refused with `busy`, and so is one that has waited for four seconds.
    *
    * @default 32
    */
@@ -38,6 +38,12 @@ interface Argon2 {
 
 // What is hashed for an unknown name. Nobody's password: its hash is made anew in each process.
 const nobodysPassword = 'a name that nobody has';
+
+/**
+ * Longest wait in the queue. A login whose password step has not answered after five seconds is refused: a hash that
+ * is begun later is work for nobody, and keeps those behind it waiting.
+ */
+const longestWaitMs = 4000;
 
 /**
  * Password hashes by argon2id through @node-rs/argon2, a few at a time. An unknown name costs the same as a wrong
@@ -120,12 +126,14 @@ export class PasswordHashes {
   }
 
   async #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const start = performance.now();
     if (this.#running >= this.#concurrency) {
       if (this.#waiting.length >= this.#queue) throw new Busy(1);
       // The one that ends hands its place over, so nobody who comes later takes it.
       await new Promise<void>((resolve) => this.#waiting.push(resolve));
     } else this.#running += 1;
     try {
+      if (performance.now() - start > longestWaitMs) throw new Busy(1);
       return await work();
     } finally {
       const next = this.#waiting.shift();

@@ -7,6 +7,7 @@ import { writeFileSync } from 'node:fs';
 import { availableParallelism, loadavg } from 'node:os';
 import { parseArgs } from 'node:util';
 import { startRedis, type RedisServer } from '../rig/redis-server.js';
+import { floodBench } from './flood.js';
 import { hashingBench } from './hashing.js';
 import { lockoutBench } from './lockout.js';
 import { loginBench } from './login.js';
@@ -20,6 +21,7 @@ const benches: Record<string, (redis: RedisServer) => Promise<Figure[]>> = {
   revocation: revocationBench,
   login: loginBench,
   hashing: hashingBench,
+  flood: floodBench,
 };
 
 const { values, positionals } = parseArgs({

@@ -132,6 +132,25 @@ describe('a flood of checks', () => {
     expect(results.map(({ status }) => status)).toEqual(['fulfilled', 'fulfilled', 'fulfilled', 'rejected']);
   });
 
+  it('is refused as busy where its turn comes too late for an answer, and worked off again after that (DOS-04)', async () => {
+    const passwords = hashes({ concurrency: 1, queue: 10 });
+    const now = jest.spyOn(performance, 'now').mockReturnValue(1000);
+    try {
+      const early = passwords.verify(undefined, 'x');
+      const late = Array.from({ length: 5 }, () => passwords.verify(undefined, 'x'));
+      const settled = Promise.allSettled(late);
+      now.mockReturnValue(5001);
+      const last = passwords.verify(undefined, 'x');
+      expect(await early).toBe(false);
+      for (const result of await settled) {
+        expect(result).toMatchObject({ status: 'rejected', reason: { name: 'Busy', retryAfterSeconds: 1 } });
+      }
+      expect(await last).toBe(false);
+    } finally {
+      now.mockRestore();
+    }
+  });
+
   it('finds no free place while one is handed over to the next in turn', async () => {
     const passwords = hashes({ concurrency: 1, queue: 1 });
     const first = passwords.verify(undefined, 'x');

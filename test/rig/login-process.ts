@@ -151,14 +151,18 @@ export async function listen(service: LoginService): Promise<Listening> {
 /**
  * Plain JavaScript of the sources as they are now, for processes without a test runner. Not `dist`, which may be
  * of yesterday.
+ *
+ * @param programs - What else is to be run there.
  */
-export async function compileSources(): Promise<{ readonly directory: string; remove(): void }> {
+export async function compileSources(
+  ...programs: readonly string[]
+): Promise<{ readonly directory: string; remove(): void }> {
   const { transformFileSync } = await import('@swc/core');
   const directory = mkdtempSync(join(tmpdir(), 'portcullis-build-'));
   const sources = readdirSync('src', { recursive: true, encoding: 'utf8' })
     .filter((path) => path.endsWith('.ts'))
     .map((path) => join('src', path));
-  for (const path of [...sources, 'test/rig/login-process.ts']) {
+  for (const path of [...sources, 'test/rig/login-process.ts', ...programs]) {
     const { code } = transformFileSync(path, {
       jsc: { parser: { syntax: 'typescript' }, target: 'es2023' },
       module: { type: 'es6' },
@@ -167,7 +171,9 @@ export async function compileSources(): Promise<{ readonly directory: string; re
     mkdirSync(dirname(target), { recursive: true });
     writeFileSync(target, code);
   }
-  writeFileSync(join(directory, 'package.json'), '{"type":"module"}');
+  // Programs that import the package by its name get these sources.
+  const itself = { name: 'koa-portcullis', type: 'module', exports: './src/index.js' };
+  writeFileSync(join(directory, 'package.json'), JSON.stringify(itself));
   symlinkSync(resolve('node_modules'), join(directory, 'node_modules'));
   return { directory, remove: () => rmSync(directory, { recursive: true, force: true }) };
 }
