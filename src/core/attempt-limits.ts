@@ -60,3 +60,12 @@ export function readLimits(owner: string, given: unknown): readonly AttemptLimit
   }
   return Object.freeze(limits);
 }
+
+/** The same limits as an app writes them. */
+export function writtenLimits(limits: readonly AttemptLimit[]): readonly Required<LockoutLimit>[] {
+  return limits.map(({ failures, withinMs, lockMs }) => ({
+    failures,
+    withinSeconds: withinMs / 1000,
+    lockSeconds: lockMs / 1000,
+  }));
+}

@@ -5,6 +5,8 @@ export interface AttemptNames {
   readonly account: string | readonly string[] | undefined;
   /** One source as {@link addressSource} spells it. */
   readonly address: string | undefined;
+  /** Whether a known device asks: it has attempts of its own, and those of strangers once these are used up. */
+  readonly isKnownDevice?: boolean;
 }
 
 /** A refused attempt. `busy`: the last slot is held by a check that is still running. */
@@ -22,12 +24,14 @@ export interface Locked {
 export interface LockedNow {
   readonly account: number;
   readonly address: number;
+  /** The attempts of known devices, where it was one of these. */
+  readonly devices?: number;
 }
 
 /** A counted attempt; the first call of `giveBack` or `fail` ends it. */
 export interface ReservedAttempt {
   readonly granted: true;
-  /** The account's key, for a pending login to be bound to. */
+  /** Where it is counted, for a pending login to be bound to; `subjectKey` takes the account's key from it. */
   readonly subject: string;
   /** Store time in microseconds, read before the secret was looked at. */
   readonly time: number;
@@ -35,4 +39,17 @@ export interface ReservedAttempt {
   readonly giveBack: () => Promise<void>;
   /** The secret was wrong. */
   readonly fail: () => Promise<LockedNow>;
+}
+
+/** How one count stands. */
+export interface LockoutStanding {
+  readonly locked: boolean;
+  readonly retryAfterSeconds: number;
+  /** In each window, in the order of the limits. */
+  readonly failures: readonly number[];
+}
+
+/** How an account stands: to strangers, and where devices are known, to these. */
+export interface LockoutStatus extends LockoutStanding {
+  readonly devices?: LockoutStanding;
 }

@@ -1,4 +1,4 @@
-import { isIPv4, isIPv6, SocketAddress } from 'node:net';
+import { canonicalAddress } from '../core/address-source.js';
 import type { AuthContext } from './auth-state.js';
 
 /**
@@ -26,35 +26,4 @@ export function isGone(ctx: AuthContext): boolean {
 
 function givenAddress(ctx: AuthContext): string {
   return (isAddressSpoofable(ctx) ? ctx.req.socket.remoteAddress : ctx.ip) ?? '';
-}
-
-/**
- * One spelling per source: IPv4-mapped IPv6 is IPv4, other IPv6 is cut to its /64, the least that one
- * customer holds. Null for what is no address.
- */
-export function addressSource(address: string): string | null {
-  const canonical = canonicalAddress(address);
-  if (canonical === null || !isIPv6(canonical)) return canonical;
-  const [head = '', tail] = canonical.split('::');
-  const left = head === '' ? [] : head.split(':');
-  const right = tail === undefined || tail === '' ? [] : tail.split(':');
-  const zeros = tail === undefined ? 0 : 8 - left.length - right.length;
-  const groups = [...left, ...Array<string>(Math.max(zeros, 0)).fill('0'), ...right];
-  return `${groups.slice(0, 4).join(':')}::/64`;
-}
-
-function canonicalAddress(given: string): string | null {
-  // Some proxies write the port too: 192.0.2.1:4711, [2001:db8::1]:4711.
-  const [, v4, v6] = /^(?:([\d.]+):\d{1,5}|\[([^\]]+)\](?::\d{1,5})?)$/.exec(given) ?? [];
-  const address = v4 ?? v6 ?? given;
-  if (isIPv4(address)) return v6 === undefined ? address : null;
-  const [bare = ''] = address.split('%');
-  const family = isIPv6(bare) ? 'ipv6' : 'ipv4';
-  try {
-    const canonical = new SocketAddress({ address: bare, family }).address;
-    const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/.exec(canonical)?.[1];
-    return mapped ?? canonical;
-  } catch {
-    return null;
-  }
 }
