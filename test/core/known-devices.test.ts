@@ -139,7 +139,6 @@ describe('a device is', () => {
 describe('room for devices', () => {
   const kept = (id: string, lastUsedAt: number, more: Partial<KeptDevice> = {}): KeptDevice => ({
     id,
-    name,
     secrets: [],
     createdAt: 0,
     lastUsedAt,
