@@ -33,10 +33,10 @@ if head then
 end
 `;
 
-// A head that has gone missing must not let new entries take the places of old ones.
+// A head that has gone missing, or was set back, must not let new entries take the places of old ones.
 export const appendScript = new Script(`${prelude}
-if not head and redis.call('EXISTS', log) == 1 then
-  first = math.huge
+if (not head and redis.call('EXISTS', log) == 1) or redis.call('HEXISTS', log, text(last + 1)) == 1 then
+  first, seal = math.huge, ''
   for _, position in ipairs(redis.call('HKEYS', log)) do
     local at = tonumber(position)
     if at and at > last then last = at end
@@ -100,7 +100,8 @@ export const walkScript = new Script(`${prelude}
 local oldest = now - tonumber(ARGV[3])
 local part = {last, seal, written <= oldest and 1 or 0}
 local position, missed = math.max(first, tonumber(ARGV[1])), 0
-while position <= last and #part < 3 + 3 * ARGV[2] and missed < ${mostMissed} do
+while #part < 3 + 3 * ARGV[2] and missed < ${mostMissed} do
+  if position > last and redis.call('HEXISTS', log, text(position)) == 0 then break end
   local value = redis.call('HGET', log, text(position))
   local at, time, account, organisation, request
   if value then at, time, account, organisation, request = parse(value) end

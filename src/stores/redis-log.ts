@@ -74,18 +74,21 @@ function entryOf(position: unknown, value: unknown, isFound: boolean): StoredEnt
     /^(\d{1,16}) (\d{1,16}) ([^ ]+) ([^ ]+) ([^ ]+) ([^ ]*) /.exec(value) ?? [];
   const [account, organisation, request, seal] = keys;
   if (start === undefined || seal === undefined) throw nonsense();
-  const keyOf = (key: string | undefined): string | null => (key === undefined || key === '-' ? null : key);
   return {
     position: wholeOf(position),
     writtenAt: wholeOf(writtenAt),
     time: wholeOf(time),
-    account: keyOf(account),
-    organisation: keyOf(organisation),
-    request: keyOf(request),
+    account: keyIn(account),
+    organisation: keyIn(organisation),
+    request: keyIn(request),
     seal,
     record: value.slice(start.length),
     isFound,
   };
+}
+
+function keyIn(text: string | undefined): string | null {
+  return text === undefined || text === '-' ? null : text;
 }
 
 function wholeOf(text: unknown): number {

@@ -34,13 +34,18 @@ export function sqlLog(connection: SqlConnection): LogStore {
 
   async function lockHead(db: Database) {
     const locked = findHead(db).$if(dialect.locksRows, (query) => query.forUpdate());
-    const found = await locked.executeTakeFirst();
-    if (found !== undefined) return found;
-    // One that has gone missing must not let new entries take the places of old ones.
+    const empty = { id, position: 0, written: 0, seal: '' };
+    let row = await locked.executeTakeFirst();
+    if (row === undefined) {
+      await orKeep(db.insertInto(names.heads).values(empty)).execute();
+      row = await locked.executeTakeFirstOrThrow();
+    }
+    const head = { position: wholeOf(row.position), seal: row.seal };
+    const times = { written: wholeOf(row.written), now: wholeOf(row.now) };
     const last = await lastEntry(db);
-    const head = { id, position: last === undefined ? 0 : wholeOf(last.position), written: 0, seal: '' };
-    await orKeep(db.insertInto(names.heads).values(head)).execute();
-    return locked.executeTakeFirstOrThrow();
+    const position = last === undefined ? 0 : wholeOf(last.position);
+    // One that has gone missing, or was set back, must not let new entries take the places of old ones.
+    return { ...times, head: position > head.position ? { position, seal: '' } : head };
   }
 
   const lastEntry = (db: Database) =>
@@ -59,8 +64,7 @@ export function sqlLog(connection: SqlConnection): LogStore {
   return {
     async appendLog(batch) {
       return connection.transaction(async (db) => {
-        const row = await lockHead(db);
-        const head = { position: wholeOf(row.position), seal: row.seal };
+        const { head, ...row } = await lockHead(db);
         const known = await db
           .selectFrom(names.log)
           .select('position')
@@ -72,7 +76,7 @@ export function sqlLog(connection: SqlConnection): LogStore {
         const isExpected = expected?.position === head.position && expected.seal === head.seal;
         if (expected !== undefined && !isExpected) return { appended: false, head };
         // The clock is that of the lock, or of the wait for it: never behind the entry before.
-        const written = Math.max(wholeOf(row.written), wholeOf(row.now));
+        const written = Math.max(row.written, row.now);
         const rows = batch.entries.map(({ record, ...entry }, index) => ({
           ...entry,
           position: head.position + 1 + index,
@@ -87,7 +91,7 @@ export function sqlLog(connection: SqlConnection): LogStore {
           .set({ ...next, written })
           .where('id', '=', id)
           .execute();
-        const ended = await hasEnded(db, wholeOf(row.now) - batch.retentionMs);
+        const ended = await hasEnded(db, row.now - batch.retentionMs);
         const positions = ended.map(({ position }) => wholeOf(position));
         if (positions.length > 0) {
           await db.deleteFrom(names.log).where('position', 'in', positions).execute();

@@ -44,6 +44,8 @@ const day = 86_400_000;
 const batchId = (): string => randomUUID();
 const logKey = (): string => randomBytes(8).toString('hex');
 
+const timesOf = (entries: readonly StoredEntry[]): number[] => entries.map(({ time }) => time);
+
 /** An entry of a moment, found by nothing but that. */
 function logged(time: number, more: Partial<NewStoredEntry> = {}): NewStoredEntry {
   const keys = { account: null, organisation: null, request: null };
@@ -81,6 +83,20 @@ export function describeStore(name: string, makeStore: () => Promise<StoreUnderT
     }
 
     const recordOf = async (key: string) => (await store.readDocument(key)).record;
+
+    const append = (entries: readonly NewStoredEntry[], id = batchId(), retentionMs = day) =>
+      store.appendLog({ id, entries, retentionMs, expected: undefined });
+    const search = (more: Partial<LogSearch> = {}) =>
+      store.searchLog({
+        by: null,
+        since: 0,
+        until: null,
+        before: null,
+        limit: 200,
+        retentionMs: day,
+        ...more,
+      });
+    const headNow = async () => (await store.walkLog(1, 1, day)).head;
 
     /** What every method says of a pending login. */
     const askedOf = async (account: string, handle: string): Promise<unknown[]> => [
@@ -965,21 +981,6 @@ export function describeStore(name: string, makeStore: () => Promise<StoreUnderT
     });
 
     describe('keeps a log so that', () => {
-      const append = (entries: readonly NewStoredEntry[], id = batchId(), retentionMs = day) =>
-        store.appendLog({ id, entries, retentionMs, expected: undefined });
-      const search = (more: Partial<LogSearch> = {}) =>
-        store.searchLog({
-          by: null,
-          since: 0,
-          until: null,
-          before: null,
-          limit: 200,
-          retentionMs: day,
-          ...more,
-        });
-      const timesOf = (entries: readonly StoredEntry[]): number[] => entries.map(({ time }) => time);
-      const headNow = async () => (await store.walkLog(1, 1, day)).head;
-
       it('what was written in a batch is read as it was, in one order without gaps', async () => {
         const before = Math.floor((await startLogin()) / 1000);
         const { position: start } = await headNow();
@@ -1027,7 +1028,7 @@ export function describeStore(name: string, makeStore: () => Promise<StoreUnderT
         }
       });
 
-      it('it is searched by account, organisation, request and time, and by nothing that only looks like it', async () => {
+      it('an entry is found by account, organisation, request and time, and by nothing that only looks like it', async () => {
         const [account, organisation, request, other] = [logKey(), logKey(), logKey(), logKey()];
         await append([
           logged(1010, { account, organisation, request }),
