@@ -67,6 +67,7 @@ export class KeyRing {
 }
 
 /** @throws {TypeError} on no keys, and on a key that is not 32 bytes or not random; it is never quoted. */
+export /** Null for what is no key. */
 export function readKeys(owner: string, keys: unknown): readonly Buffer[] {
   if (!Array.isArray(keys) || keys.length === 0) {
     throw new TypeError(`${owner}: option keys must be a list of at least one 32-byte key`);
@@ -80,7 +81,8 @@ export function readKeys(owner: string, keys: unknown): readonly Buffer[] {
   });
 }
 
-function readKey(given: unknown): Buffer | null {
+/** Null for what is no key. */
+export function readKey(given: unknown): Buffer | null {
   const key =
     typeof given === 'string' ? decodeKey(given) : given instanceof Uint8Array ? Buffer.from(given) : null;
   // 32 random bytes hold about 30 different ones; fewer than 16 happens to nobody and is a placeholder.

@@ -1,6 +1,7 @@
 import type { AttemptStore } from '../core/attempt-store.js';
 import type { DocumentStore } from '../core/document-store.js';
 import type { ChallengeStore, FactorStore } from '../core/factor-store.js';
+import type { LogStore } from '../core/log-store.js';
 import { callback, integer, readOptions } from '../core/options.js';
 import type { PendingLoginStore } from '../core/pending-store.js';
 import type { SessionStore } from '../core/session-store.js';
@@ -10,6 +11,7 @@ import { memoryClock } from './memory-clock.js';
 import { memoryCutoffs } from './memory-cutoffs.js';
 import { memoryDocuments } from './memory-documents.js';
 import { memoryChallenges, memoryFactors } from './memory-factors.js';
+import { memoryLog } from './memory-log.js';
 import { memoryPending } from './memory-pending.js';
 import { memorySessions } from './memory-sessions.js';
 import { memoryTokens } from './memory-tokens.js';
@@ -21,12 +23,14 @@ export type Store = AttemptStore &
   FactorStore &
   ChallengeStore &
   SessionStore &
-  DocumentStore;
+  DocumentStore &
+  LogStore;
 
 export interface MemoryStoreOptions {
   /**
-   * Most records of each kind: counted accounts, counted addresses, tokens, sessions, accounts with a pending login, accounts with factors,
-   * credentials of security keys, challenges, documents. Beyond it new ones are refused with `store_unavailable`. About 0.4 KB for
+   * Most records of each kind: counted accounts, counted addresses, tokens, sessions, accounts with a pending login,
+   * accounts with factors, credentials of security keys, challenges, documents. Beyond it new ones are refused with
+   * `store_unavailable`; only of the login log the oldest go, at 1.2 KB each. About 0.4 KB for
    * a subject, 0.8 KB for a token, 0.5 KB for a credential or a challenge, 0.4 KB and its content for a session or a document, 1.2 KB for
    * an account and 1 KB more for each of its factors, and up to 3.3 KB for the pending logins of an account.
    *
@@ -63,6 +67,7 @@ export function memoryStore(options: MemoryStoreOptions = {}): Store {
     ...memoryChallenges(clock, maxEntries),
     ...memorySessions(clock, maxEntries),
     ...memoryDocuments(clock, maxEntries),
+    ...memoryLog(clock, maxEntries),
     weaknesses: () => (inProduction ? [weakness] : []),
   };
 }

@@ -6,6 +6,7 @@ import { RedisConnection } from './redis-connection.js';
 import { redisDocuments } from './redis-documents.js';
 import { EvictionWatch } from './redis-eviction.js';
 import { redisChallenges, redisFactors } from './redis-factors.js';
+import { redisLog } from './redis-log.js';
 import { redisPending } from './redis-pending.js';
 import { ReplicaWatch } from './redis-replicas.js';
 import { redisSessions } from './redis-sessions.js';
@@ -82,6 +83,7 @@ export function redisStore(redis: RedisClient, options: RedisStoreOptions = {}):
     ...redisChallenges(connection),
     ...redisSessions(connection),
     ...redisDocuments(connection),
+    ...redisLog(connection),
     weaknesses: () => eviction.weaknesses,
     watchTokens: (watcher, maxStaleMs) => {
       watches.push(new RedisTokenWatch(connection, watcher, maxStaleMs));

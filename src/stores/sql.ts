@@ -1,6 +1,7 @@
 import type { AttemptStore } from '../core/attempt-store.js';
 import type { DocumentStore } from '../core/document-store.js';
 import type { ChallengeStore, FactorStore } from '../core/factor-store.js';
+import type { LogStore } from '../core/log-store.js';
 import { describe, readOptions } from '../core/options.js';
 import type { PendingLoginStore } from '../core/pending-store.js';
 import type { SessionStore } from '../core/session-store.js';
@@ -12,6 +13,7 @@ import { sqlCutoffs } from './sql-cutoffs.js';
 import { dialectOf, type SqlDialect } from './sql-dialect.js';
 import { sqlDocuments } from './sql-documents.js';
 import { sqlFactors } from './sql-factors.js';
+import { sqlLog } from './sql-log.js';
 import { defaultSqlPrefix, sqlPrefix, type SqlDatabase } from './sql-migrations.js';
 import { sqlPending } from './sql-pending.js';
 import { sqlSessions } from './sql-sessions.js';
@@ -35,7 +37,8 @@ export interface SqlStore
     FactorStore,
     ChallengeStore,
     SessionStore,
-    DocumentStore {}
+    DocumentStore,
+    LogStore {}
 
 /**
  * Keeps everything in PostgreSQL or SQLite, in the tables of `sqlMigrations`. Time is the database's own. Its
@@ -59,6 +62,7 @@ export function sqlStore(kysely: SqlDatabase, options: SqlStoreOptions = {}): Sq
     ...sqlChallenges(connection),
     ...sqlSessions(connection),
     ...sqlDocuments(connection),
+    ...sqlLog(connection),
   };
 }
 
