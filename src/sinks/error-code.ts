@@ -1,12 +1,22 @@
 /** ` (ECONNREFUSED)`, ` (EENVELOPE 450)`: of an error only what can hold no part of a request; empty for none. */
 export function errorCode(error: unknown): string {
-  const own = readCode(error);
-  return own === '' && error instanceof Error ? readCode(error.cause) : own;
+  const { code, cause, responseCode } = fieldsOf(error);
+  // An error of fetch keeps that of the network as its cause.
+  const named = [code, fieldsOf(cause).code].find(
+    (one) => typeof one === 'string' && /^[A-Z_]{2,40}$/.test(one),
+  );
+  if (named === undefined) return '';
+  return Number.isSafeInteger(responseCode)
+    ? ` (${String(named)} ${String(responseCode)})`
+    : ` (${String(named)})`;
 }
 
-function readCode(error: unknown): string {
-  if (typeof error !== 'object' || error === null) return '';
-  const { code, responseCode } = error as { code?: unknown; responseCode?: unknown };
-  if (typeof code !== 'string' || !/^[A-Z_]{2,40}$/.test(code)) return '';
-  return Number.isSafeInteger(responseCode) ? ` (${code} ${String(responseCode)})` : ` (${code})`;
+interface Fields {
+  readonly code?: unknown;
+  readonly cause?: unknown;
+  readonly responseCode?: unknown;
+}
+
+function fieldsOf(error: unknown): Fields {
+  return typeof error === 'object' && error !== null ? error : {};
 }
