@@ -2,13 +2,13 @@
 export function errorCode(error: unknown): string {
   const { code, cause, responseCode } = fieldsOf(error);
   // An error of fetch keeps that of the network as its cause.
-  const named = [code, fieldsOf(cause).code].find(
-    (one) => typeof one === 'string' && /^[A-Z_]{2,40}$/.test(one),
-  );
+  const named = [code, fieldsOf(cause).code].find(isCode);
   if (named === undefined) return '';
-  return Number.isSafeInteger(responseCode)
-    ? ` (${String(named)} ${String(responseCode)})`
-    : ` (${String(named)})`;
+  return Number.isSafeInteger(responseCode) ? ` (${named} ${String(responseCode)})` : ` (${named})`;
+}
+
+function isCode(code: unknown): code is string {
+  return typeof code === 'string' && /^[A-Z_]{2,40}$/.test(code);
 }
 
 interface Fields {

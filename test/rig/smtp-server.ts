@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import { SMTPServer } from 'smtp-server';
 
 /** What becomes of one conversation. */
@@ -17,7 +17,7 @@ export interface MailServer {
   readonly mails: ReceivedMail[];
   /** Faults that happened. */
   readonly faults: MailFault[];
-  /** From now on: asked of each conversation and its recipient. */
+  /** From now on. Asked when a client connects, and where that is to be none, again with the recipient. */
   fail(next: (recipient?: string) => MailFault | undefined): void;
   close(): Promise<void>;
 }
@@ -25,11 +25,14 @@ export interface MailServer {
 const temporary = (code: number): Error =>
   Object.assign(new Error('try again later'), { responseCode: code });
 
+function none(): undefined {}
+
 /** An SMTP server on loopback, with faults as scripted. */
 export async function startMailServer(): Promise<MailServer> {
   const mails: ReceivedMail[] = [];
   const faults: MailFault[] = [];
-  let fault: (recipient?: string) => MailFault | undefined = () => undefined;
+  const sockets = new Map<number | undefined, Socket>();
+  let fault: (recipient?: string) => MailFault | undefined = none;
   const planned = new Map<string, MailFault | undefined>();
   const happened = (one: MailFault): void => void faults.push(one);
 
@@ -55,10 +58,7 @@ export async function startMailServer(): Promise<MailServer> {
     onData(stream, session, callback) {
       const { mailFrom, rcptTo } = session.envelope;
       const next = planned.get(session.id);
-      const cut = (): void => {
-        for (const connection of server.connections)
-          if (connection.session.id === session.id) connection._socket.destroy();
-      };
+      const cut = (): void => void sockets.get(session.remotePort)?.destroy();
       if (next === 'cut') {
         happened(next);
         stream.resume();
@@ -86,6 +86,7 @@ export async function startMailServer(): Promise<MailServer> {
     },
   });
   server.on('error', () => {});
+  server.server.on('connection', (socket: Socket) => sockets.set(socket.remotePort, socket));
   server.listen(0, '127.0.0.1');
   await once(server.server, 'listening');
   const { port } = server.server.address() as AddressInfo;
