@@ -76,6 +76,7 @@ export {
 export { BreachCheck, type BreachCheckOptions, type BreachVerdict } from './core/breach-check.js';
 export { commonPasswords } from './core/common-passwords.js';
 export { hibpApi, type HibpApiOptions } from './core/hibp-api.js';
+export { type Alert, type AlertKind, type AlertSeverity, type AlertSink } from './core/alert.js';
 export { canonicalIdentifier } from './core/identifier.js';
 export { type AuthEvent } from './core/auth-event.js';
 export { type Account } from './core/account.js';
@@ -101,7 +102,6 @@ export {
   type CheckMessage,
   type TokenCheckOutcome,
 } from './core/check-channels.js';
-export { type Alert, type AlertKind, type AlertSeverity, type AlertSink } from './core/alert.js';
 
 // Stores, and the ports that a store of the app's own fills.
 export { memoryStore, type MemoryStoreOptions, type Store } from './stores/memory.js';
