@@ -3,10 +3,12 @@ import { realpathSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import type Koa from 'koa';
 
-/** @param moduleUrl - `import.meta.url` of the example. */
-export function serveIfRun(app: Koa, moduleUrl: string): void {
+/**
+ * @param moduleUrl - `import.meta.url` of the example.
+ * @param port - For a second app of the same example.
+ */
+export function serveIfRun(app: Koa, moduleUrl: string, port = Number(process.env['PORT'] ?? 3000)): void {
   const [, script] = process.argv;
   if (script === undefined || realpathSync(script) !== fileURLToPath(moduleUrl)) return;
-  const port = Number(process.env['PORT'] ?? 3000);
   app.listen(port, '127.0.0.1', () => console.log(`Listening on http://localhost:${port}`));
 }

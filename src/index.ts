@@ -89,10 +89,32 @@ export { type LogOutcome } from './core/log-outcome.js';
 export { type LogPage, type LogQuery } from './core/log-query.js';
 export { type LogBreak } from './core/log-chain.js';
 export { type LogVerdict, type LogVerification } from './core/log-verification.js';
+export { type Alert, type AlertKind, type AlertSeverity, type AlertSink } from './core/alert.js';
 export { canonicalIdentifier } from './core/identifier.js';
 export { type AuthEvent } from './core/auth-event.js';
 export { type Account } from './core/account.js';
 export { Busy, StoreUnavailable } from './core/errors.js';
+
+// Where alerts and figures go.
+export { emailAlerts, type EmailAlertsOptions, type MailTransport } from './sinks/email-alerts.js';
+export { type AlertMail } from './sinks/alert-mail.js';
+export { type AlertMessage, type Audience } from './sinks/alert-text.js';
+export { webhookAlerts, type WebhookAlertsOptions } from './sinks/webhook-alerts.js';
+export { logAlerts, type AlertLogger } from './sinks/log-alerts.js';
+export {
+  prometheusMetrics,
+  type PrometheusMetrics,
+  type PrometheusMetricsOptions,
+} from './sinks/prometheus-metrics.js';
+export { type PrometheusClient, type PrometheusRegister } from './sinks/prometheus-client.js';
+export { measuredStore, type StoreObserver } from './core/measured-store.js';
+export {
+  breachCheckChannel,
+  tokenCheckChannel,
+  type BreachCheckOutcome,
+  type CheckMessage,
+  type TokenCheckOutcome,
+} from './core/check-channels.js';
 
 // Stores, and the ports that a store of the app's own fills.
 export { memoryStore, type MemoryStoreOptions, type Store } from './stores/memory.js';

@@ -4,7 +4,14 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { isDeepStrictEqual } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import {
+  AggregationTemporality,
+  InMemoryMetricExporter,
+  MeterProvider,
+  PeriodicExportingMetricReader,
+} from '@opentelemetry/sdk-metrics';
 import type Koa from 'koa';
 import request, { type Test } from 'supertest';
 import { app as ownPasswordStep } from '../examples/own-password-step.js';
@@ -12,8 +19,10 @@ import { app as loginLog, log } from '../examples/login-log.js';
 import { app as ownRefusals } from '../examples/own-refusals.js';
 import { app as dashboardApp } from '../examples/dashboard.js';
 import { appOn as appOnFactors, openFactors } from '../examples/durable-factors.js';
+import { app as metricsExample, metricsApp } from '../examples/metrics.js';
 import { app as oneModel } from '../examples/one-model.js';
 import { api, app as oauthApi, logIn, logOut } from '../examples/oauth-api.js';
+import { appOn as appOnMeter } from '../examples/opentelemetry.js';
 import { app as organisation, resets } from '../examples/organisation.js';
 import { app as knownDevices, attempts as attemptsOfDevices } from '../examples/known-devices.js';
 import { appOn, fileAttempts } from '../examples/own-store.js';
@@ -588,5 +597,67 @@ describe('one-model', () => {
       429,
       429,
     ]);
+  });
+});
+
+/** Those of the other examples, too: the channel of the checks is of the whole process. */
+async function checked(outcome: string): Promise<number> {
+  const { text } = await request(metricsApp.callback()).get('/metrics');
+  return Number(new RegExp(`token_checks_total\\{outcome="${outcome}"\\} (\\d+)`).exec(text)?.[1]);
+}
+
+describe('metrics', () => {
+  it('tells Prometheus of logins, requests and the store, on an app of its own', async () => {
+    const before = [await checked('passed'), await checked('refused')];
+    await login(metricsExample, '/tokens', 'alice', 'guess').expect(401);
+    const right = await login(metricsExample, '/tokens', 'alice', rightPassword).expect(200);
+    expect((await get(metricsExample, '/reports', tokenIn(right))).status).toBe(200);
+    expect((await get(metricsExample, '/reports', 'nope')).status).toBe(401);
+    const scrape = await request(metricsApp.callback()).get('/metrics').expect(200);
+    expect(scrape.type).toBe('text/plain');
+    for (const line of [
+      'portcullis_login_attempts_total{outcome="failed"} 1',
+      'portcullis_login_attempts_total{outcome="succeeded"} 1',
+      'portcullis_store_seconds_count{operation="issueToken",outcome="ok"} 1',
+    ])
+      expect(scrape.text.split('\n')).toContain(line);
+    expect([await checked('passed'), await checked('refused')]).toEqual(before.map((count) => count + 1));
+    expect(scrape.text).not.toContain('alice');
+    await request(metricsExample.callback()).get('/metrics').expect(404);
+  });
+});
+
+describe('opentelemetry', () => {
+  it('hands the same to whatever exporter the app has set up', async () => {
+    const exporter = new InMemoryMetricExporter(AggregationTemporality.CUMULATIVE);
+    const reader = new PeriodicExportingMetricReader({ exporter, exportIntervalMillis: 3_600_000 });
+    const provider = new MeterProvider({ readers: [reader] });
+    try {
+      const app = appOnMeter(provider.getMeter('test'));
+      await login(app, '/tokens', 'alice', 'guess').expect(401);
+      const right = await login(app, '/tokens', 'alice', rightPassword).expect(200);
+      expect((await get(app, '/reports', tokenIn(right))).status).toBe(200);
+      for (let guesses = 0; guesses < 10; guesses += 1) await login(app, '/tokens', 'alice', 'guess');
+      await provider.forceFlush();
+      const points = exporter
+        .getMetrics()
+        .flatMap(({ scopeMetrics }) => scopeMetrics.flatMap(({ metrics }) => metrics))
+        .flatMap(({ descriptor, dataPoints }) =>
+          dataPoints.map(({ attributes, value }) => ({ name: descriptor.name, attributes, value })),
+        );
+      const valueOf = (name: string, attributes: object) =>
+        points.find((point) => point.name === name && isDeepStrictEqual({ ...point.attributes }, attributes))
+          ?.value;
+      expect(valueOf('portcullis.events', { event: 'login.succeeded' })).toBe(1);
+      expect(valueOf('portcullis.events', { event: 'login.failed' })).toBe(10);
+      expect(valueOf('portcullis.events', { event: 'account.locked' })).toBe(1);
+      expect(valueOf('portcullis.events', { event: 'login.refused', reason: 'locked out' })).toBe(1);
+      expect(valueOf('portcullis.checks', { check: 'token', outcome: 'passed' })).toBe(1);
+      const asked = { operation: 'issueToken', outcome: 'ok' };
+      expect(valueOf('portcullis.store.duration', asked)).toMatchObject({ count: 1 });
+      expect(JSON.stringify(points)).not.toContain('alice');
+    } finally {
+      await provider.shutdown();
+    }
   });
 });

@@ -65,6 +65,27 @@ describe('the package', () => {
   });
 });
 
+describe('what may stand beside it', () => {
+  const { peerDependencies, peerDependenciesMeta, devDependencies } = JSON.parse(
+    readFileSync('package.json', 'utf8'),
+  ) as {
+    peerDependencies: Record<string, string>;
+    peerDependenciesMeta: Record<string, { optional: boolean }>;
+    devDependencies: Record<string, string>;
+  };
+
+  it.each(Object.keys(peerDependencies))('%s is tested in the version that is asked for', (name) => {
+    const release = (range = '') => /^\^(0\.\d+|\d+)/.exec(range)?.[1];
+    expect(release(peerDependencies[name])).toBe(release(devDependencies[name]));
+  });
+
+  it('is optional, but for what the routers are made of', () => {
+    const optional = Object.keys(peerDependenciesMeta);
+    const needed = Object.keys(peerDependencies).filter((name) => !optional.includes(name));
+    expect(needed).toEqual(['@koa/router', 'koa']);
+  });
+});
+
 describe('an app without ioredis, kysely and @node-rs/argon2', () => {
   it('has none of them', () => {
     for (const name of ['ioredis', 'kysely', '@node-rs/argon2']) {

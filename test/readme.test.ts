@@ -11,6 +11,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from '@jest/globals';
+import { counters, lost, storeSeconds } from '../src/sinks/metric-names.js';
 import { walkThrough } from '../examples/quick-start/walk-through.js';
 
 /** An interface whose fields the README lists as a table of options. */
@@ -35,6 +36,8 @@ interface Facts {
   readonly wordsOfMiddleware: ReadonlyMap<string, readonly string[]>;
   readonly passwordRules: readonly string[];
   readonly redisKinds: readonly string[];
+  /** Labels and their values, in alphabetical order, by the names of metrics without their prefix. */
+  readonly metrics: ReadonlyMap<string, string>;
   readonly routes: readonly string[];
   readonly variables: readonly string[];
   readonly quickStart: string;
@@ -96,6 +99,8 @@ describe('the comparison', () => {
     ['an event that does not exist', 'Events: `token.revoked`', 'Events: `token.rotated`', 'token.rotated'],
     ['a field that an event does not have', '| `address.locked` | `retry', '| `address.locked` | `address`, `retry', 'address.locked'],
     ['a field that an event has', '| `token.issued` | `account`, ', '| `token.issued` | ', 'token.issued'],
+    ['a metric that does not exist', '| `clients_refused_total` |', '| `clients_total` |', 'clients_total'],
+    ['a label that a metric does not have', '`locked`: `account`', '`kind`: `account`', 'locks_total'],
     ['a block without an event of its middleware', 'Events: `password.refused`.', 'Events: some.', 'passwordPolicy'],
     ['a word of a protocol that does not exist', '`expires_in`', '`expires_at_most`', 'expires_at_most'],
     ['a rule that is not named', '`digit_or_special` and', 'and', 'digit_or_special'],
@@ -159,6 +164,7 @@ function readFacts(): Facts {
       /export type PasswordRule =([^;]*);/.exec(source('core/password-policy.ts'))?.[1] ?? '',
       /'(\w+)'/g,
     ),
+    metrics: readMetrics(),
     redisKinds: unique(all(everything, /connection\.key\('(\w+)'/g)),
     routes: [...app.matchAll(/router\.(\w+)\('([^']+)'/g)].map(([, method = '', path]) =>
       method === 'use' ? `${path}/…` : `${method.toUpperCase()} ${path}`,
@@ -202,6 +208,15 @@ function readEvents(): Map<string, string> {
       ];
     }),
   );
+}
+
+function readMetrics(): Map<string, string> {
+  const words = Object.entries(counters).map(([name, { labels }]): [string, string[]] => [
+    name,
+    Object.entries(labels).flatMap(([label, values]) => [label, ...values]),
+  ]);
+  words.push([storeSeconds.name, [...storeSeconds.labelNames, 'ok', 'failed']], [lost.name, lost.labelNames]);
+  return new Map(words.map(([name, list]) => [name, list.toSorted().join(', ')]));
 }
 
 function fieldsIn(body: string): string[] {
@@ -301,6 +316,17 @@ function findDifferences(text: string, facts: Facts): string[] {
     'event',
     [...facts.events].map(([name, fields]) => `${name}: ${fields}`),
     events,
+    report,
+  );
+  const metricRows = tableOf(sections.get('prometheusMetrics'), 'Metric');
+  const metrics = metricRows.map((row) => {
+    const words = spansIn(row.get('Labels') ?? '').toSorted();
+    return `${plain(row.get('Metric') ?? '')}: ${words.join(', ')}`;
+  });
+  compareLists(
+    'metric',
+    [...facts.metrics].map(([name, words]) => `${name}: ${words}`),
+    metrics,
     report,
   );
   for (const span of spans) {

@@ -1,4 +1,5 @@
 import { BreachCheck, breachCheckRules, type BreachCheckOptions } from '../core/breach-check.js';
+import { tellBreachCheck } from '../core/check-channels.js';
 import { callback, oneOf, readOptions } from '../core/options.js';
 import type { AuthMiddleware } from '../http/auth-state.js';
 import { emitEvent } from '../http/events.js';
@@ -48,6 +49,7 @@ export function breachCheck(options?: BreachCheckMiddlewareOptions): AuthMiddlew
     const password = readNewPassword(ctx, readPassword);
     if (password === null) return;
     const verdict = await breaches.check(password);
+    tellBreachCheck(verdict.outcome);
     if (verdict.outcome === 'breached') {
       refuse(ctx, 'password_breached');
       emitEvent(ctx, { name: 'password.refused', reason: 'breached' });

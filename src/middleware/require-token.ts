@@ -1,5 +1,6 @@
 import { AccessTokens } from '../core/access-tokens.js';
 import type { Account } from '../core/account.js';
+import { tellTokenCheck } from '../core/check-channels.js';
 import { demandInstance } from '../core/instance.js';
 import { callback, readOptions } from '../core/options.js';
 import { coversScope, scopeText } from '../core/scope.js';
@@ -48,8 +49,8 @@ export function requireToken(tokens: AccessTokens, options: RequireTokenOptions 
     const kept = tokens.recall(sent.token, sent.kind);
     if (kept !== undefined) return admit(ctx, kept, next);
     return decided(ctx, tokens.check(sent.token, sent.kind)).then((found) => {
-      if (found === undefined) return undefined;
-      return found === null ? refuseBearer(ctx, 'invalid_token') : admit(ctx, found, next);
+      if (found === undefined) return undecided();
+      return found === null ? refused(refuseBearer(ctx, 'invalid_token')) : admit(ctx, found, next);
     });
   };
 
@@ -63,8 +64,8 @@ export function requireToken(tokens: AccessTokens, options: RequireTokenOptions 
 
   async function passAgain(ctx: AuthContext, found: VerifiedToken, next: Next): Promise<unknown> {
     const asked = await findAgain(ctx, findAccount, found.account);
-    if (asked === undefined) return undefined;
-    if (asked.answer === null) return refuseBearer(ctx, 'invalid_token');
+    if (asked === undefined) return undecided();
+    if (asked.answer === null) return refused(refuseBearer(ctx, 'invalid_token'));
     return pass(ctx, { ...found, account: asked.answer }, asked.answer, next);
   }
 }
@@ -73,12 +74,19 @@ type Next = () => Promise<unknown>;
 
 /** A refusal has been answered; there is nothing to wait for. */
 function refused(_answered: void): Promise<void> {
+  tellTokenCheck('refused');
   return Promise.resolve();
+}
+
+/** So has a refusal for want of an answer. */
+function undecided(): undefined {
+  tellTokenCheck('undecided');
 }
 
 function pass(ctx: AuthContext, found: VerifiedToken, account: Account, next: Next): Promise<unknown> {
   keepVerified(ctx, found);
   const { methods, authTime, token } = found;
   tell(ctx, { account, methods, authTime, token });
+  tellTokenCheck('passed');
   return next();
 }

@@ -7,6 +7,7 @@ import { commonPasswords } from '../../src/core/common-passwords.js';
 import { hibpApi } from '../../src/core/hibp-api.js';
 import type { AuthEvent } from '../../src/core/auth-event.js';
 import { breachCheck, type BreachCheckMiddlewareOptions } from '../../src/middleware/breach-check.js';
+import { heardOn } from '../rig/heard.js';
 import { drip, range, startRangeServer, text, type RangeServer, type Reply } from '../rig/range-server.js';
 import { told } from '../rig/told.js';
 
@@ -217,6 +218,19 @@ describe('breachCheck refuses', () => {
 });
 
 describe('breachCheck tells', () => {
+  it('whoever counts checks what became of each, and nothing of the password', async () => {
+    const heard = (rig: Rig, sent: object) =>
+      heardOn('koa-portcullis:breach-check', async () => rig.send(sent));
+    const rig = mount();
+    expect(await heard(rig, { password })).toEqual([{ outcome: 'clean' }]);
+    expect(await heard(rig, { password: 'Password123' })).toEqual([{ outcome: 'breached' }]);
+    upstream.reply(text('', 503));
+    const unavailable = [{ outcome: 'unavailable' }];
+    expect(await heard(rig, { password })).toEqual(unavailable);
+    expect(await heard(mount({ whenUnavailable: 'allow' }), { password })).toEqual(unavailable);
+    expect(await heard(rig, {})).toEqual([]);
+  });
+
   it('one event for a breached password, without the password (LOG-01)', async () => {
     const rig = mount();
     upstream.reply(range({ [password]: 1 }));

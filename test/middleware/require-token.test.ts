@@ -11,6 +11,7 @@ import type { AuthEvent } from '../../src/core/auth-event.js';
 import { requireToken, type RequireTokenOptions } from '../../src/middleware/require-token.js';
 import { memoryStore } from '../../src/stores/memory.js';
 import { fakeClock } from '../rig/fake-clock.js';
+import { heardOn } from '../rig/heard.js';
 import { told } from '../rig/told.js';
 
 function mount(options?: RequireTokenOptions, store?: Partial<TokenStore>) {
@@ -357,6 +358,33 @@ describe('requireToken tells', () => {
 
   it('its own name', () => {
     expect(requireToken(mount().tokens).name).toBe('requireToken');
+  });
+
+  it('whoever counts checks what became of each, once, and not whose it was', async () => {
+    const heard = (work: () => Promise<unknown>) => heardOn('koa-portcullis:token-check', work);
+    const rig = mount({ scope: 'read' });
+    const { secret } = await rig.issue('alice', { scope: 'read' });
+    const narrow = await rig.issue('alice');
+    expect(await heard(() => rig.get(`Bearer ${secret}`).expect(200))).toEqual([{ outcome: 'passed' }]);
+    for (const sent of [undefined, 'Bearer nope', `Bearer ${secret}, x`, `Bearer ${narrow.secret}`]) {
+      expect(await heard(async () => rig.get(sent))).toEqual([{ outcome: 'refused' }]);
+    }
+
+    const gone = mount({ findAccount: () => null });
+    const token = await gone.issue();
+    expect(await heard(() => gone.get(`Bearer ${token.secret}`).expect(401))).toEqual([
+      { outcome: 'refused' },
+    ]);
+
+    const down = mount({}, { readToken: () => Promise.reject(new Error('down')) });
+    const lost = await down.issue();
+    expect(await heard(() => down.get(`Bearer ${lost.secret}`).expect(503))).toEqual([
+      { outcome: 'undecided' },
+    ]);
+    const silent = mount({ findAccount: () => Promise.reject(new Error('down')) });
+    const unknown = await silent.issue();
+    const told = await heard(() => silent.get(`Bearer ${unknown.secret}`).expect(503));
+    expect(told).toEqual([{ outcome: 'undecided' }]);
   });
 });
 
