@@ -76,6 +76,10 @@ export {
 export { BreachCheck, type BreachCheckOptions, type BreachVerdict } from './core/breach-check.js';
 export { commonPasswords } from './core/common-passwords.js';
 export { hibpApi, type HibpApiOptions } from './core/hibp-api.js';
+export { LoginWatch } from './core/login-watch.js';
+export { type LoginWatchOptions, type WatchThreshold, type WatchThresholds } from './core/watch-options.js';
+export { type LostAlerts } from './core/watch-losses.js';
+export { type Alert, type AlertKind, type AlertSeverity, type AlertSink } from './core/alert.js';
 export { canonicalIdentifier } from './core/identifier.js';
 export { type AuthEvent } from './core/auth-event.js';
 export { type Account } from './core/account.js';

@@ -37,7 +37,13 @@ export interface Tried {
 export type Happening =
   | Named<
       'login.succeeded',
-      OfAccount & Partial<OfSubject> & { readonly methods: readonly string[]; readonly token: string }
+      OfAccount &
+        Partial<OfSubject> & {
+          readonly methods: readonly string[];
+          readonly token: string;
+          /** Whether this account has logged in on the device before, where known devices are in use. */
+          readonly device?: 'known' | 'new';
+        }
     >
   | Named<'login.failed', Tried & WithReason>
   | Named<'login.refused', Tried & WithReason>
