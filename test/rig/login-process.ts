@@ -152,13 +152,15 @@ export async function listen(service: LoginService): Promise<Listening> {
  * Plain JavaScript of the sources as they are now, for processes without a test runner. Not `dist`, which may be
  * of yesterday.
  */
-export async function compileSources(): Promise<{ readonly directory: string; remove(): void }> {
+export async function compileSources(
+  programs: readonly string[] = ['test/rig/login-process.ts'],
+): Promise<{ readonly directory: string; remove(): void }> {
   const { transformFileSync } = await import('@swc/core');
   const directory = mkdtempSync(join(tmpdir(), 'portcullis-build-'));
   const sources = readdirSync('src', { recursive: true, encoding: 'utf8' })
     .filter((path) => path.endsWith('.ts'))
     .map((path) => join('src', path));
-  for (const path of [...sources, 'test/rig/login-process.ts']) {
+  for (const path of [...sources, ...programs]) {
     const { code } = transformFileSync(path, {
       jsc: { parser: { syntax: 'typescript' }, target: 'es2023' },
       module: { type: 'es6' },
