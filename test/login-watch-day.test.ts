@@ -254,7 +254,7 @@ describe('a day of mixed traffic', () => {
 
   it('is a busy one, with all sorts of answers', () => {
     expect(visits.length).toBeGreaterThan(5000);
-    expect([...statuses.keys()].toSorted()).toEqual([200, 401, 429]);
+    expect(new Set(statuses.keys())).toEqual(new Set([200, 401, 429]));
     expect(statuses.get(200)).toBeGreaterThan(1000);
   });
 
@@ -263,7 +263,7 @@ describe('a day of mixed traffic', () => {
   });
 
   it('tells what a client called itself in characters that end no line (ALR-06)', () => {
-    const [alert] = sink.alerts.filter(({ account }) => account === 'alice');
+    const alert = sink.alerts.find(({ account }) => account === 'alice');
     expect(alert?.userAgent).toBe('<script>alert("\\u00c3\\u00a9")</script>');
   });
 });

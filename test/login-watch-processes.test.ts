@@ -76,7 +76,7 @@ function crowd(clientOf: (i: number) => Client, services = processes): Promise<n
 /** What all processes have told of since they were last asked. */
 async function told(services = processes): Promise<Alert[]> {
   const reports: WatchReport[] = await Promise.all(services.map((one) => one.flush()));
-  expect(reports.map(({ lost }) => lost)).toEqual(Array(4).fill({ events: 0, alerts: 0 }));
+  for (const { lost } of reports) expect(lost).toEqual({ events: 0, alerts: 0 });
   return reports.flatMap(({ alerts }) => alerts);
 }
 

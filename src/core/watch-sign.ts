@@ -1,4 +1,4 @@
-import { addressSource, canonicalAddress } from './address-source.js';
+import { canonicalAddress, sourceOfCanonical } from './address-source.js';
 import type { AuthEvent } from './auth-event.js';
 import { keyHash } from './key-hash.js';
 
@@ -54,7 +54,7 @@ const wrongFactors = new Set(['wrong', 'malformed', 'suspended', 'cloned']);
 export function signsOf(event: AuthEvent): readonly (readonly [WatchSubject, Sign])[] {
   const { ip, userAgent, requestId } = event;
   const address = canonicalAddress(ip);
-  const from = address === null ? null : addressSource(address);
+  const from = address === null ? null : sourceOfCanonical(address);
   const seen = { address, userAgent, requestId };
   const source = from === null ? '' : shortHash('source', from);
   const sign = (type: SignType, members: readonly string[] = [], login: SeenLogin | null = null): Sign => ({

@@ -33,6 +33,11 @@ function toldOf(alerts: readonly Alert[]): Record<string, number> {
   return told;
 }
 
+/** Lets everything happen that waits for no time. */
+async function turns(): Promise<void> {
+  for (let turn = 0; turn < 50; turn += 1) await new Promise((resolve) => setImmediate(resolve));
+}
+
 describe('the budget of messages', () => {
   it('lets so many out in any minute, and gathers the rest in one digest', async () => {
     const rig = watchRig({ options: { alertsPerMinute: perMinute } });
@@ -127,9 +132,6 @@ describe('a digest', () => {
     }
     await watch.flush();
     expect(sink.alerts).toHaveLength(1);
-    const turns = async (): Promise<void> => {
-      for (let turn = 0; turn < 50; turn += 1) await new Promise((resolve) => setImmediate(resolve));
-    };
     await jest.advanceTimersByTimeAsync(119_000);
     await turns();
     expect(sink.alerts).toHaveLength(1);

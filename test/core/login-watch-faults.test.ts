@@ -16,16 +16,29 @@ afterEach(() => {
 
 /** Lets time pass until it is done. */
 async function passing<T>(work: Promise<T>): Promise<T> {
-  let isDone = false;
+  const state = { isDone: false };
   const end = (): void => {
-    isDone = true;
+    state.isDone = true;
   };
   work.then(end, end);
-  while (!isDone) {
+  while (!state.isDone) {
     await jest.advanceTimersByTimeAsync(50);
     await new Promise((resolve) => setImmediate(resolve));
   }
   return work;
+}
+
+const fails = (): never => {
+  throw new Error('down');
+};
+
+const alertOf = (i: number): Alert =>
+  blankAlert('unknown_names', { since: i, until: i, count: 1 }, `id-${i}`);
+
+function queueTo(send: AlertSink['send']) {
+  const lost: string[] = [];
+  const queue = new AlertQueue({ name: 'sink', send }, (reason) => lost.push(reason));
+  return { queue, lost };
 }
 
 const failed = { name: 'login.failed', reason: 'wrong password', account: 'alice' } as const;
@@ -37,7 +50,7 @@ describe('a store', () => {
     const rig = watchRig({
       store: {
         readDocument: (key) => (isDown ? Promise.reject(new Error('down')) : kept.readDocument(key)),
-        replaceDocument: kept.replaceDocument,
+        replaceDocument: (...change) => kept.replaceDocument(...change),
       },
     });
     for (let i = 0; i < 10; i += 1) rig.watch.observe(rig.eventOf(failed));
@@ -55,12 +68,7 @@ describe('a store', () => {
     ['fails', () => Promise.reject(new Error('down'))],
     ['hangs', () => new Promise(() => {})],
     ['answers nonsense', () => Promise.resolve('x' as never)],
-    [
-      'throws',
-      () => {
-        throw new Error('down');
-      },
-    ],
+    ['throws', fails],
   ])('that %s for good costs what was seen, which is told', async (_what, readDocument) => {
     const rig = watchRig({ store: { readDocument } });
     for (let i = 0; i < 10; i += 1) rig.watch.observe(rig.eventOf(failed));
@@ -79,7 +87,7 @@ describe('a store', () => {
     let lost = 0;
     const rig = watchRig({
       store: {
-        readDocument: kept.readDocument,
+        readDocument: (key) => kept.readDocument(key),
         async replaceDocument(...change) {
           const wasWritten = await kept.replaceDocument(...change);
           if (!wasWritten || !change[2]?.includes('repeated_failures":[') || lost > 0) return wasWritten;
@@ -125,7 +133,7 @@ describe('a store', () => {
     const kept = memoryStore();
     const rig = watchRig({
       store: {
-        readDocument: kept.readDocument,
+        readDocument: (key) => kept.readDocument(key),
         async replaceDocument(key, expected, record, lifetimeMs) {
           if (record !== null) records.set(key, record);
           expect(lifetimeMs).toBeLessThanOrEqual(91 * 86_400_000);
@@ -192,10 +200,7 @@ describe('the queue of signs', () => {
   });
 
   it('survives an onLost that throws', async () => {
-    const onLost = (): never => {
-      throw new Error('broken');
-    };
-    const rig = watchRig({ options: { maxQueued: 10, onLost } });
+    const rig = watchRig({ options: { maxQueued: 10, onLost: fails } });
     for (let i = 0; i < 100; i += 1) rig.watch.observe(rig.eventOf({ ...failed, account: `user-${i}` }));
     await passing(rig.watch.flush());
     expect(rig.watch.lost.events).toBeGreaterThan(0);
@@ -234,15 +239,6 @@ describe('close', () => {
 });
 
 describe('a queue for a sink', () => {
-  const alertOf = (i: number): Alert =>
-    blankAlert('unknown_names', { since: i, until: i, count: 1 }, `id-${i}`);
-
-  function queueTo(send: AlertSink['send']) {
-    const lost: string[] = [];
-    const queue = new AlertQueue({ name: 'sink', send }, (reason) => lost.push(reason));
-    return { queue, lost };
-  }
-
   it('asks again with the same id until it is taken', async () => {
     const asked: string[] = [];
     const { queue, lost } = queueTo(async ({ id }) => {
@@ -257,12 +253,7 @@ describe('a queue for a sink', () => {
 
   it.each<[string, AlertSink['send']]>([
     ['rejects', () => Promise.reject(new Error('down'))],
-    [
-      'throws',
-      () => {
-        throw new Error('down');
-      },
-    ],
+    ['throws', fails],
     ['hangs and heeds no signal', () => new Promise(() => {})],
     [
       'hangs until it is told to end',
@@ -309,9 +300,7 @@ describe('a queue for a sink', () => {
     const good = keepingSink('good');
     const bad: AlertSink = {
       name: 'bad',
-      send() {
-        throw new Error('broken');
-      },
+      send: fails,
     };
     const rig = watchRig({ options: { sinks: [bad, good] } });
     for (let i = 0; i < 10; i += 1) rig.watch.observe(rig.eventOf(failed));

@@ -13,6 +13,17 @@ const wrongCode = (reason = 'wrong'): Happening => ({
 });
 const addressOf = (i: number): From => ({ ip: `198.51.${i >> 8}.${i & 255}` });
 
+const unknown = (i: number): Happening => ({
+  name: 'login.failed',
+  reason: 'wrong password',
+  account: null,
+  subject: subjectOf(`nobody-${i}`),
+});
+
+const noTable = (): never => {
+  throw new Error('no table');
+};
+
 /** A way to reach a threshold of its kind: how often, and what happens each time. */
 const episodes: readonly [
   kind: string,
@@ -24,16 +35,7 @@ const episodes: readonly [
   ['many_sources', 5, hour, (rig, i) => rig.fail('alice', addressOf(i))],
   ['password_known', 3, 600, (rig) => rig.see(wrongCode())],
   ['password_spraying', 10, hour, (rig, i) => rig.fail(`user-${i}`)],
-  [
-    'unknown_names',
-    100,
-    hour,
-    (rig, i) =>
-      rig.see(
-        { name: 'login.failed', reason: 'wrong password', account: null, subject: subjectOf(`n${i}`) },
-        addressOf(i),
-      ),
-  ],
+  ['unknown_names', 100, hour, (rig, i) => rig.see(unknown(i), addressOf(i))],
 ];
 
 describe.each(episodes)('%s', (kind, threshold, windowSeconds, happens) => {
@@ -43,11 +45,12 @@ describe.each(episodes)('%s', (kind, threshold, windowSeconds, happens) => {
     expect(rig.kinds()).toEqual([]);
     await happens(rig, threshold);
     expect(rig.kinds()).toEqual([kind]);
-    for (let i = 1; i <= 3 * threshold; i += 1) {
+    // More of it, for less than a day.
+    for (let i = 1; i <= 50; i += 1) {
       rig.clock.advance(windowSeconds / 3);
       await happens(rig, threshold + i);
-      if (i * (windowSeconds / 3) < 80_000) expect(rig.kinds()).toEqual([kind]);
     }
+    expect(rig.kinds()).toEqual([kind]);
     rig.sink.alerts.length = 0;
     rig.clock.advance(windowSeconds + 60);
     for (let i = 1; i <= threshold; i += 1) await happens(rig, i);
@@ -322,12 +325,6 @@ describe('spraying', () => {
 describe("names that are nobody's", () => {
   it('are aggregated and never named (ALR-08)', async () => {
     const rig = watchRig();
-    const unknown = (i: number): Happening => ({
-      name: 'login.failed',
-      reason: 'wrong password',
-      account: null,
-      subject: subjectOf(`nobody-${i}`),
-    });
     for (let i = 0; i < 300; i += 1) rig.watch.observe(rig.eventOf(unknown(i), addressOf(i)));
     await rig.watch.flush();
     expect(rig.sink.alerts).toMatchObject([
@@ -401,10 +398,7 @@ describe('a login on a new device', () => {
   });
 
   it('is told of though the table of places fails', async () => {
-    const placeOf = (): never => {
-      throw new Error('no table');
-    };
-    const rig = watchRig({ options: { placeOf } });
+    const rig = watchRig({ options: { placeOf: noTable } });
     await rig.succeed();
     await rig.succeed('alice', { userAgent: 'Other/1' });
     expect(rig.kinds()).toEqual(['new_device']);
