@@ -6,7 +6,12 @@ const ipv4 = /^(?:(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)(?:\.(?!$)|$)){4}$/;
  */
 export function addressSource(address: string): string | null {
   const canonical = canonicalAddress(address);
-  if (canonical === null || ipv4.test(canonical)) return canonical;
+  return canonical === null ? null : sourceOfCanonical(canonical);
+}
+
+/** The source of an address in its one spelling. */
+export function sourceOfCanonical(canonical: string): string {
+  if (ipv4.test(canonical)) return canonical;
   return `${groupsOf(canonical).slice(0, 4).join(':')}::/64`;
 }
 
@@ -30,9 +35,12 @@ export function canonicalAddress(given: string): string | null {
   const [bare = ''] = address.split('%');
   // Nothing but an address may come to the parser of URLs, which would take a path or a port too.
   if (!bare.includes(':') || !/^[\da-f:.]{2,45}$/i.test(bare)) return null;
-  const url = `http://[${bare}]`;
-  if (!URL.canParse(url)) return null;
-  const canonical = new URL(url).hostname.slice(1, -1);
+  let canonical: string;
+  try {
+    canonical = new URL(`http://[${bare}]`).hostname.slice(1, -1);
+  } catch {
+    return null;
+  }
   const mapped = /^::ffff:([\da-f]+):([\da-f]+)$/.exec(canonical);
   if (mapped === null) return canonical;
   const [high, low] = mapped.slice(1).map((group) => Number.parseInt(group, 16));

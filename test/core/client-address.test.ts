@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import Koa from 'koa';
-import { addressSource } from '../../src/core/address-source.js';
+import { addressNetwork, addressSource } from '../../src/core/address-source.js';
 import type { AuthContext } from '../../src/http/auth-state.js';
 import { clientAddress, isAddressSpoofable } from '../../src/http/client-address.js';
 
@@ -70,6 +70,20 @@ describe('one source', () => {
     '1.2.3.4, 5.6.7.8',
   ])('is nothing else: %j', (address) => {
     expect(addressSource(address)).toBeNull();
+  });
+});
+
+describe('the network of an address', () => {
+  it.each([
+    ['192.0.2.1', '192.0.0.0/16'],
+    ['::ffff:192.0.2.1', '192.0.0.0/16'],
+    ['2001:db8:1:2::1', '2001:db8:1::/48'],
+    ['2001:db8::1', '2001:db8:0::/48'],
+    ['::1', '0:0:0::/48'],
+    ['', null],
+    ['unknown', null],
+  ])('is wider than a source: %s is in %s', (address, network) => {
+    expect(addressNetwork(address)).toBe(network);
   });
 });
 

@@ -162,11 +162,7 @@ export async function compileSources(
   const sources = readdirSync('src', { recursive: true, encoding: 'utf8' })
     .filter((path) => path.endsWith('.ts'))
     .map((path) => join('src', path));
-<<<<<<< HEAD
   for (const path of [...sources, 'test/rig/login-process.ts', ...programs]) {
-=======
-  for (const path of [...sources, 'test/rig/login-process.ts', 'test/rig/log-process.ts']) {
->>>>>>> log
     const { code } = transformFileSync(path, {
       jsc: { parser: { syntax: 'typescript' }, target: 'es2023' },
       module: { type: 'es6' },
