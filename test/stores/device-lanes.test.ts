@@ -161,11 +161,6 @@ describe.each(stores.kinds)('on %s', (kind, open) => {
       await attempt.fail();
       return attempt.subject.split('.')[0] ?? '';
     };
-    // On a busy machine a store may not answer in time, which is a refusal too.
-    const undecided = (error: unknown): string => {
-      if (error instanceof StoreUnavailable) return 'undecided';
-      throw error;
-    };
     const became = await Promise.all(Array.from({ length: 100 }, (_, i) => guess(i).catch(undecided)));
     const count = (what: string): number => became.filter((each) => each === what).length;
     const [ofDevices, ofStrangers] = [count('devices'), count('strangers')];
@@ -193,6 +188,12 @@ describe.each(stores.kinds)('on %s', (kind, open) => {
     expect(await one(3).devices.list(account)).toEqual([]);
   }, 60_000);
 });
+
+/** On a busy machine a store may not answer in time, which is a refusal too. */
+function undecided(error: unknown): string {
+  if (error instanceof StoreUnavailable) return 'undecided';
+  throw error;
+}
 
 function isUp(devices: KnownDevices): Promise<boolean> {
   return devices.list({ id: 'anybody' }).then(
