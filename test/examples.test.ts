@@ -280,26 +280,28 @@ describe('second-factors', () => {
   });
 });
 
+function logInFrom(by: ReturnType<typeof request.agent>): Test {
+  return by.post('/tokens').type('form').send({ username: 'alice', password: rightPassword });
+}
+
 describe('known-devices', () => {
   it('lets alice in from her browser while strangers are locked out, and shows it to her', async () => {
     const server = knownDevices.listen(0);
     const browser = request.agent(server);
-    const logIn = (by: ReturnType<typeof request.agent>) =>
-      by.post('/tokens').type('form').send({ username: 'alice', password: rightPassword });
     try {
-      await logIn(browser).expect(200);
+      await logInFrom(browser).expect(200);
       const guesses = await statusesOf(9, () => login(knownDevices, '/tokens', 'alice', 'guess'));
       expect(guesses).toEqual([...Array<number>(8).fill(401), 429]);
-      await logIn(request.agent(server)).expect(429);
-      const token = tokenIn(await logIn(browser).expect(200));
+      await logInFrom(request.agent(server)).expect(429);
+      const token = tokenIn(await logInFrom(browser).expect(200));
       const listed = await browser.get('/own/devices').set('Authorization', `Bearer ${token}`).expect(200);
       expect(listed.body).toMatchObject({ devices: [{ current: true, address: '127.0.0.1' }] });
       await browser.put('/password').set('Authorization', `Bearer ${token}`).expect(204);
-      await logIn(browser).expect(200);
+      await logInFrom(browser).expect(200);
       await browser.delete('/own/devices').set('Authorization', `Bearer ${token}`).expect(204);
-      await logIn(browser).expect(429);
+      await logInFrom(browser).expect(429);
       expect(await attemptsOfDevices.unlock('alice')).toBe(true);
-      await logIn(request.agent(server)).expect(200);
+      await logInFrom(request.agent(server)).expect(200);
     } finally {
       server.close();
     }

@@ -169,16 +169,16 @@ describe('a device is', () => {
   });
 });
 
-describe('room for devices', () => {
-  const kept = (id: string, lastUsedAt: number, more: Partial<KeptDevice> = {}): KeptDevice => ({
-    id,
-    secrets: [],
-    createdAt: 0,
-    lastUsedAt,
-    ...about,
-    ...more,
-  });
+const kept = (id: string, lastUsedAt: number, more: Partial<KeptDevice> = {}): KeptDevice => ({
+  id,
+  secrets: [],
+  createdAt: 0,
+  lastUsedAt,
+  ...about,
+  ...more,
+});
 
+describe('room for devices', () => {
   it('is made by those that never came back, of the same kind first, then by the one not used for longest', () => {
     const devices = [
       kept('old', 5),
@@ -221,8 +221,7 @@ describe('secrets', () => {
           expect(good.at(-1)).toBe(`s${i + 1}`);
           expect(good.length).toBeLessThanOrEqual(4);
           // One that comes back for the first time makes all others void.
-          if (before[0] !== used) expect(good).toHaveLength(2);
-          else expect(good.length).toBe(Math.min(before.length + 1, 4));
+          expect(good).toHaveLength(before[0] === used ? Math.min(before.length + 1, 4) : 2);
         });
       }),
     );
@@ -284,12 +283,12 @@ describe('KnownDevices rejects', () => {
   });
 });
 
+const minute = (failures: number, more = {}) => ({ failures, withinSeconds: 60, ...more });
+const hour = (failures: number) => ({ failures, withinSeconds: 3600 });
+
 describe('a lockout that knows devices', () => {
   const store = memoryStore();
   const devices = new KnownDevices({ store, keys: [signingKey], origin });
-  const minute = (failures: number, more = {}) => ({ failures, withinSeconds: 60, ...more });
-  const hour = (failures: number) => ({ failures, withinSeconds: 3600 });
-
   it.each<[object, RegExp]>([
     [{ devices: {} }, /^Lockout: option devices must be made by new KnownDevices\(\), not an object$/],
     [{ deviceLimits: [minute(2)] }, /^Lockout: option deviceLimits needs option devices$/],
@@ -313,8 +312,8 @@ describe('a lockout that knows devices', () => {
     [{ devices, deviceLimits: [minute(0)] }, /^Lockout device: limits\[0\]\.failures must be/],
     [{ devices, deviceLimits: false }, /^Lockout: option deviceLimits must be a list of limits, not false$/],
   ])('refuses limits that do not add up %#', (options, message) => {
-    expect(() => new Lockout({ store, ...options } as LockoutOptions)).toThrow(message);
-    expect(() => new Lockout({ store, ...options } as LockoutOptions)).toThrow(TypeError);
+    expect(() => new Lockout({ store, ...options })).toThrow(message);
+    expect(() => new Lockout({ store, ...options })).toThrow(TypeError);
   });
 
   it('says what it enforces, in seconds', () => {
