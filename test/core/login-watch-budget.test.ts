@@ -127,6 +127,8 @@ describe('a digest', () => {
       digestSeconds: 120,
     });
     const rig = watchRig();
+    // Not in step with the look that every process takes from time to time.
+    await jest.advanceTimersByTimeAsync(60_000);
     for (let i = 0; i < 3; i += 1) {
       watch.observe(rig.eventOf({ name: 'backup_code.used', account: `user-${i}`, left: 3 }));
     }
@@ -158,6 +160,23 @@ describe('a digest', () => {
     clock.advance(300);
     await second.flush();
     expect(left.alerts).toMatchObject([{ kind: 'digest', count: 2 }]);
+  });
+
+  it('is sent by another process that has seen nothing itself', async () => {
+    jest.useFakeTimers({ doNotFake: ['setImmediate', 'nextTick', 'queueMicrotask', 'performance'] });
+    const store = memoryStore();
+    const rig = watchRig();
+    const gone = new LoginWatch({ store, sinks: [keepingSink()], alertsPerMinute: 1 });
+    for (let i = 0; i < 3; i += 1) {
+      gone.observe(rig.eventOf({ name: 'backup_code.used', account: `user-${i}`, left: 3 }));
+    }
+    await gone.close();
+    const sink = keepingSink();
+    const left = new LoginWatch({ store, sinks: [sink], alertsPerMinute: 1 });
+    await jest.advanceTimersByTimeAsync(300_000);
+    await turns();
+    expect(sink.alerts).toMatchObject([{ kind: 'digest', count: 2 }]);
+    await left.close();
   });
 
   it('is sent by one of many that look at once', async () => {
