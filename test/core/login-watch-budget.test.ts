@@ -4,7 +4,7 @@ import type { Alert, AlertSink } from '../../src/core/alert.js';
 import { LoginWatch } from '../../src/core/login-watch.js';
 import { memoryStore } from '../../src/stores/memory.js';
 import { fakeClock } from '../rig/fake-clock.js';
-import { keepingSink, watchRig, type WatchRig } from '../rig/watch-rig.js';
+import { keepingSink, slowStore, watchRig, type WatchRig } from '../rig/watch-rig.js';
 
 afterEach(() => {
   jest.useRealTimers();
@@ -181,7 +181,7 @@ describe('a digest', () => {
 
   it('is sent by one of many that look at once', async () => {
     const clock = fakeClock();
-    const store = memoryStore({ now: clock.now });
+    const store = slowStore(clock.now);
     const sink = keepingSink();
     const watches = Array.from(
       { length: 8 },

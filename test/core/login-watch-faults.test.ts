@@ -4,7 +4,7 @@ import { AlertQueue } from '../../src/core/alert-queue.js';
 import { LoginWatch } from '../../src/core/login-watch.js';
 import { memoryStore } from '../../src/stores/memory.js';
 import { blankAlert } from '../../src/core/watch-alert.js';
-import { keepingSink, subjectOf, watchRig } from '../rig/watch-rig.js';
+import { keepingSink, slowStore, subjectOf, watchRig } from '../rig/watch-rig.js';
 
 /** Timers are the tests' own; turns of the event loop stay true. */
 beforeEach(() => {
@@ -346,7 +346,7 @@ describe('a queue for a sink', () => {
 
 describe('processes', () => {
   it('that change one document at a time raise one alert', async () => {
-    const store = memoryStore();
+    const store = slowStore();
     const sinks = Array.from({ length: 4 }, (_, i) => keepingSink(`sink-${i}`));
     const watches = sinks.map((sink) => new LoginWatch({ store, sinks: [sink] }));
     const rig = watchRig();
