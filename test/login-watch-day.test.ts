@@ -235,7 +235,7 @@ describe('a day of mixed traffic', () => {
     await watch.flush();
     clock.advance(10 * minute);
     await watch.flush();
-  }, 180_000);
+  }, 600_000);
   afterAll(async () => {
     jest.restoreAllMocks();
     agent.destroy();

@@ -10,7 +10,7 @@ import type { Sign, WatchSubject } from './watch-sign.js';
 /** Failures counted together, and when the first and the last of them were. */
 type Slice = readonly [first: number, last: number, times: number];
 
-/** A window is counted in so many slices: whatever the flood, the document holds no more. */
+/** A window is counted in so many slices, each of which begins after the one before has ended: no flood makes more of them. */
 const mostSlices = 60;
 
 /**
@@ -43,7 +43,7 @@ export function watchNames(
     }
   }
   return {
-    state: { slices: slices.slice(-mostSlices), episodes },
+    state: { slices, episodes },
     lifetimeMs: withinMs,
     outcome: alerts,
     isOnce: alerts.length > 0,

@@ -4,7 +4,7 @@ import type { Alert, AlertSink } from '../../src/core/alert.js';
 import { LoginWatch } from '../../src/core/login-watch.js';
 import { memoryStore } from '../../src/stores/memory.js';
 import { fakeClock } from '../rig/fake-clock.js';
-import { keepingSink, watchRig, type WatchRig } from '../rig/watch-rig.js';
+import { keepingSink, slowStore, watchRig, type WatchRig } from '../rig/watch-rig.js';
 
 afterEach(() => {
   jest.useRealTimers();
@@ -127,17 +127,25 @@ describe('a digest', () => {
       digestSeconds: 120,
     });
     const rig = watchRig();
+    // Not in step with the look that every process takes from time to time.
+    await jest.advanceTimersByTimeAsync(60_000);
     for (let i = 0; i < 3; i += 1) {
       watch.observe(rig.eventOf({ name: 'backup_code.used', account: `user-${i}`, left: 3 }));
     }
     await watch.flush();
     expect(sink.alerts).toHaveLength(1);
-    await jest.advanceTimersByTimeAsync(119_000);
+    await jest.advanceTimersByTimeAsync(60_000);
+    watch.observe(rig.eventOf({ name: 'backup_code.used', account: 'late', left: 3 }));
+    watch.observe(rig.eventOf({ name: 'backup_code.used', account: 'later', left: 3 }));
     await turns();
-    expect(sink.alerts).toHaveLength(1);
+    const before = sink.alerts.length;
+    await jest.advanceTimersByTimeAsync(59_000);
+    await turns();
+    expect(sink.alerts).toHaveLength(before);
     await jest.advanceTimersByTimeAsync(2000);
     await turns();
-    expect(sink.alerts).toMatchObject([{ kind: 'backup_code_used' }, { kind: 'digest', count: 2 }]);
+    expect(sink.alerts.filter(({ kind }) => kind === 'digest')).toMatchObject([{ kind: 'digest' }]);
+    expect(toldOf(sink.alerts)).toEqual({ backup_code_used: 5 });
     await watch.close();
   });
 
@@ -160,9 +168,26 @@ describe('a digest', () => {
     expect(left.alerts).toMatchObject([{ kind: 'digest', count: 2 }]);
   });
 
+  it('is sent by another process that has seen nothing itself', async () => {
+    jest.useFakeTimers({ doNotFake: ['setImmediate', 'nextTick', 'queueMicrotask', 'performance'] });
+    const store = memoryStore();
+    const rig = watchRig();
+    const gone = new LoginWatch({ store, sinks: [keepingSink()], alertsPerMinute: 1 });
+    for (let i = 0; i < 3; i += 1) {
+      gone.observe(rig.eventOf({ name: 'backup_code.used', account: `user-${i}`, left: 3 }));
+    }
+    await gone.close();
+    const sink = keepingSink();
+    const left = new LoginWatch({ store, sinks: [sink], alertsPerMinute: 1 });
+    await jest.advanceTimersByTimeAsync(300_000);
+    await turns();
+    expect(sink.alerts).toMatchObject([{ kind: 'digest', count: 2 }]);
+    await left.close();
+  });
+
   it('is sent by one of many that look at once', async () => {
     const clock = fakeClock();
-    const store = memoryStore({ now: clock.now });
+    const store = slowStore(clock.now);
     const sink = keepingSink();
     const watches = Array.from(
       { length: 8 },

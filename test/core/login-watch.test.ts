@@ -110,6 +110,16 @@ describe('failures of one account', () => {
     expect(rig.sink.alerts).toHaveLength(1);
   });
 
+  it('are counted with what is refused unseen while the account is locked', async () => {
+    const rig = watchRig();
+    const refused: Happening = { name: 'login.refused', reason: 'locked out', account: 'alice' };
+    await rig.fail('alice', {}, 2);
+    await rig.see(refused, {}, 7);
+    expect(rig.kinds()).toEqual([]);
+    await rig.see(refused);
+    expect(rig.sink.alerts).toMatchObject([{ kind: 'repeated_failures', count: 10 }]);
+  });
+
   it('raise one of two kinds, whichever comes first', async () => {
     const spread = watchRig();
     for (let i = 0; i < 30; i += 1) await spread.fail('alice', addressOf(i));
@@ -310,6 +320,17 @@ describe('spraying', () => {
     expect(rig.kinds()).toEqual([]);
   });
 
+  it('ends when nobody fails any more, whoever logs in', async () => {
+    const rig = watchRig();
+    for (let i = 0; i < 10; i += 1) await rig.fail(`user-${i}`);
+    for (let i = 0; i < 3; i += 1) {
+      rig.clock.advance(hour / 2);
+      await rig.succeed('somebody');
+    }
+    for (let i = 0; i < 10; i += 1) await rig.fail(`user-${i}`);
+    expect(rig.kinds()).toEqual(['password_spraying', 'password_spraying']);
+  });
+
   it('goes on while the address is locked', async () => {
     const rig = watchRig();
     for (let i = 0; i < 10; i += 1) await rig.fail(`user-${i}`);
@@ -371,12 +392,20 @@ describe('a login on a new device', () => {
     await rig.succeed('alice', { ip: '192.1.2.1' });
     await rig.succeed('alice', { userAgent: 'Other/1' });
     expect(rig.kinds()).toEqual(['new_device', 'new_device']);
+    // A device that is used stays known; one that has not been used for 90 days is new.
     for (let day = 0; day < 100; day += 1) {
       await rig.succeed();
       rig.clock.advance(24 * hour);
     }
+    await rig.succeed();
     expect(rig.kinds()).toEqual(['new_device', 'new_device']);
     await rig.succeed('alice', { userAgent: 'Other/1' });
+    expect(rig.kinds()).toEqual(['new_device', 'new_device', 'new_device']);
+    for (let day = 0; day < 100; day += 10) {
+      await rig.succeed('alice', { userAgent: day === 50 ? 'Browser/1' : 'Other/1' });
+      rig.clock.advance(10 * 24 * hour);
+    }
+    await rig.succeed();
     expect(rig.kinds()).toHaveLength(3);
   });
 

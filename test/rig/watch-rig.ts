@@ -22,6 +22,19 @@ export function keepingSink(name = 'kept'): SinkRig {
   };
 }
 
+/** A store whose answers take a turn: what is read at once by many is changed by one of them. */
+export function slowStore(now?: () => number): Store {
+  const kept = memoryStore(now === undefined ? {} : { now });
+  return {
+    ...kept,
+    async readDocument(key) {
+      const document = await kept.readDocument(key);
+      await new Promise((resolve) => setImmediate(resolve));
+      return document;
+    },
+  };
+}
+
 export interface From {
   readonly ip?: string;
   readonly userAgent?: string;
