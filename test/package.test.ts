@@ -65,6 +65,11 @@ describe('the package', () => {
   });
 });
 
+/** The part of a range that decides what is compatible. */
+function release(range = ''): string | undefined {
+  return /^\^(0\.\d+|\d+)/.exec(range)?.[1];
+}
+
 describe('what may stand beside it', () => {
   const { peerDependencies, peerDependenciesMeta, devDependencies } = JSON.parse(
     readFileSync('package.json', 'utf8'),
@@ -75,7 +80,6 @@ describe('what may stand beside it', () => {
   };
 
   it.each(Object.keys(peerDependencies))('%s is tested in the version that is asked for', (name) => {
-    const release = (range = '') => /^\^(0\.\d+|\d+)/.exec(range)?.[1];
     expect(release(peerDependencies[name])).toBe(release(devDependencies[name]));
   });
 

@@ -217,10 +217,10 @@ describe('breachCheck refuses', () => {
   });
 });
 
+const heard = (rig: Rig, sent: object) => heardOn('koa-portcullis:breach-check', async () => rig.send(sent));
+
 describe('breachCheck tells', () => {
   it('whoever counts checks what became of each, and nothing of the password', async () => {
-    const heard = (rig: Rig, sent: object) =>
-      heardOn('koa-portcullis:breach-check', async () => rig.send(sent));
     const rig = mount();
     expect(await heard(rig, { password })).toEqual([{ outcome: 'clean' }]);
     expect(await heard(rig, { password: 'Password123' })).toEqual([{ outcome: 'breached' }]);

@@ -312,6 +312,8 @@ describe('requireToken refuses', () => {
   });
 });
 
+const heard = (work: () => Promise<unknown>) => heardOn('koa-portcullis:token-check', work);
+
 describe('requireToken tells', () => {
   it('whose token it is, how and when it was got, in ctx.state.auth; never its secret', async () => {
     const rig = mount();
@@ -361,7 +363,6 @@ describe('requireToken tells', () => {
   });
 
   it('whoever counts checks what became of each, once, and not whose it was', async () => {
-    const heard = (work: () => Promise<unknown>) => heardOn('koa-portcullis:token-check', work);
     const rig = mount({ scope: 'read' });
     const { secret } = await rig.issue('alice', { scope: 'read' });
     const narrow = await rig.issue('alice');

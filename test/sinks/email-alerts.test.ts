@@ -4,6 +4,7 @@ import { setImmediate as settled } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { createTransport } from 'nodemailer';
 import { alertKinds, type Alert } from '../../src/core/alert.js';
+import type { AlertMail } from '../../src/sinks/alert-mail.js';
 import { emailAlerts, type EmailAlertsOptions, type MailTransport } from '../../src/sinks/email-alerts.js';
 import { alertOf, deliver, oneInFour } from '../rig/alerts.js';
 import { startMailServer, type MailFault, type MailServer, type ReceivedMail } from '../rig/smtp-server.js';
@@ -152,6 +153,34 @@ describe('emailAlerts tells', () => {
     expect(read(first).names).not.toContain('Bcc');
     expect(read(first).fields.get('subject')).toMatch(/^=\?UTF-8\?/);
     expect(read(second).fields.get('subject')).toBe('Acme: many failed logins to your account');
+  });
+});
+
+describe('a transport of another kind', () => {
+  it('is handed one address and a subject of one line, whoever wrote it (ALR-06)', async () => {
+    const mails: AlertMail[] = [];
+    const transport = { sendMail: async (mail: AlertMail) => mails.push(mail) };
+    const written = { subject: 'New\r\nBcc: mallory@evil.example\u2028\u202E', text: 'text' };
+    await sinkTo({ compose: () => written }, transport).send(alertOf(), never);
+    expect(mails).toEqual([
+      {
+        from: 'Acme <security@acme.example>',
+        to: 'alice@customer.example',
+        subject: 'New Bcc: mallory@evil.example ',
+        text: 'text',
+        messageId: expect.stringMatching(/^<[0-9a-f]{32}@acme\.example>$/),
+        headers: { 'Auto-Submitted': 'auto-generated' },
+      },
+    ]);
+  });
+
+  it('fails as any other where it throws', async () => {
+    const transport: MailTransport = {
+      sendMail() {
+        throw new Error('CANARY');
+      },
+    };
+    await expect(sinkTo({}, transport).send(alertOf(), never)).rejects.toThrow(/^a mail was not sent$/);
   });
 });
 
