@@ -145,11 +145,27 @@ describe('a login log keeps', () => {
     for (const odd of [undefined, null, 'login.failed', {}, { name: 'constructor' }, { name: 1 }, []]) {
       log.record(odd as never);
     }
-    log.record({ name: 'login.failed', time: Number.NaN, methods: 'x', account: 1, left: -1 } as never);
+    const reason = 'x\r\n\u001B[2J'.padEnd(1000, 'y');
+    log.record({
+      name: 'login.failed',
+      reason,
+      time: Number.NaN,
+      methods: 'x',
+      account: 1,
+      left: -1,
+    } as never);
     await log.flush();
     const entries = await all();
     expect(entries).toMatchObject([
-      { name: 'login.failed', time: start, account: null, methods: [], details: {}, ip: null },
+      {
+        name: 'login.failed',
+        time: start,
+        account: null,
+        methods: [],
+        details: {},
+        ip: null,
+        reason: 'x\\u000d\\u000a\\u001b[2J'.padEnd(256, 'y'),
+      },
     ]);
   });
 
@@ -497,15 +513,15 @@ describe('a query', () => {
   });
 });
 
-/** A chain of 10, and what the store then says of it. */
-async function chained(change: (entries: StoredEntry[]) => StoredEntry[] = (entries) => entries) {
+/** A chain, of 10 entries if not said otherwise, and what the store then says of it. */
+async function chained(change: (entries: StoredEntry[]) => StoredEntry[] = (entries) => entries, count = 10) {
   const mounted = rig({ chain: { key } });
-  for (let i = 0; i < 10; i += 1) {
+  for (let i = 0; i < count; i += 1) {
     mounted.log.record(failed(`u${i}`, { time: start + i }));
     if (i % 4 === 3) await mounted.log.flush();
   }
   await mounted.log.flush();
-  const { entries, head } = await mounted.real.walkLog(1, 100, 1e12);
+  const { entries, head } = await mounted.real.walkLog(1, 1000, 1e12);
   const shown = change([...entries]).toSorted((a, b) => a.position - b.position);
   const store: LogStore = {
     ...mounted.real,
@@ -611,6 +627,13 @@ describe('a chain', () => {
   ])('with %s is found out', async (_what, change, reason, position) => {
     const { verify } = await chained(change);
     expect(await verify()).toEqual({ ok: false, entries: expect.any(Number), position, reason });
+  });
+
+  it('with one deleted where a page of the verification ends, or right behind a head, is found out', async () => {
+    const { verify, entries } = await chained((all) => all.filter(({ position }) => position !== 201), 210);
+    expect(await verify()).toEqual({ ok: false, entries: 200, position: 201, reason: 'removed' });
+    const { position = 0, seal = '' } = entries[199] ?? {};
+    expect(await verify({ since: { position, seal } })).toMatchObject({ ok: false, position: 201 });
   });
 
   it('under another key is found out', async () => {

@@ -159,7 +159,7 @@ describe('loginLogRoutes lets through', () => {
     expect(seen).toEqual([10, 8, 6, 4, 2, 0].map((i) => `r${i}`));
     const lines: string[] = [];
     let query: string | undefined =
-      '?format=csv&limit=4&outcome=failed&organisation=acme&since=2030-01-01T00:00:00Z';
+      '?format=csv&limit=3&outcome=failed&organisation=acme&since=2030-01-01T00:00:00Z';
     while (query !== undefined) {
       const answer: Response = await rig.get(token, query).expect(200);
       lines.push(...answer.text.split('\r\n').slice(1, -1));
@@ -167,7 +167,7 @@ describe('loginLogRoutes lets through', () => {
     }
     expect(lines).toHaveLength(4);
     const filter = { ...whole, outcome: 'failed', organisation: 'acme', since: start };
-    expect(rig.asked.slice(2)).toEqual(rig.asked.slice(2).map(() => filter));
+    expect(rig.asked.slice(2)).toEqual([filter, filter]);
   });
 
   it.each<[string, string, string]>([
@@ -234,8 +234,8 @@ describe('loginLogRoutes lets through', () => {
       const { text } = await rig.get(token, query).expect(200);
       expect(text).toMatch(/^[ -~\r\n]*$/);
       expect(text).not.toContain('canary');
-      if (query !== '') expect(text).not.toMatch(/"[=+@-]/);
     }
+    expect((await rig.get(token, '?format=csv')).text).not.toMatch(/"[=+@-]/);
   });
 });
 

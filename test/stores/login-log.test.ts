@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { Cluster, Redis } from 'ioredis';
@@ -253,6 +254,29 @@ describe('in Redis, entries', () => {
     const expected = tasks.flatMap(({ name }) => Array.from({ length: 500 }, (_, i) => `${name} ${i}`));
     expect(seen.toSorted()).toEqual(expected.toSorted());
   }, 60_000);
+
+  it('need no command but those of the README', async () => {
+    const [, list = ''] =
+      /^### Access list\n.*?^```text\n(.*?)^```$/ms.exec(readFileSync('README.md', 'utf8')) ?? [];
+    const rules = list.trim().split(/\s+/);
+    expect(rules.length).toBeGreaterThan(20);
+    await redis.call('ACL', 'SETUSER', 'listed', 'reset', 'on', '>secret', '~portcullis:*', ...rules);
+    const url = redisServer.url.replace('redis://', 'redis://listed:secret@');
+    const client = new Redis(url, { disconnectTimeout: 50 });
+    client.on('error', () => {});
+    const store = redisStore(client);
+    const log = new LoginLog({ store, chain: { key }, organisation: () => 'acme', retentionSeconds: 86_400 });
+    await filled('Redis');
+    const { log: logKey, valueOf } = await inRedis();
+    await redis.hset(logKey, '1', (await valueOf(1)).replace(/^\d+/, '1000'));
+    await log.append({ name: 'a.b', outcome: 'changed', account: 'u1' });
+    await redis.hdel(logKey, 'head');
+    await log.append({ name: 'a.b', outcome: 'changed', account: 'u1' });
+    expect((await log.query({ account: 'u1' })).entries).toHaveLength(2);
+    expect(await log.verify()).toMatchObject({ ok: false, reason: 'forked' });
+    store.close();
+    client.disconnect();
+  });
 
   it('wait while it is down, and all are written once when it is back', async () => {
     const log = await filled('Redis');
