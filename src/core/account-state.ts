@@ -47,6 +47,7 @@ const episodeKinds: readonly AlertKind[] = [
   'password_known',
   'security_key_cloned',
   'totp_replayed',
+  'device_replayed',
 ];
 
 /** A device that has not logged in for so long is new again. */

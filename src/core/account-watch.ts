@@ -48,6 +48,8 @@ function see(state: AccountState, sign: Sign, look: Look): Step {
       return seeOne('security_key_cloned', state, sign, look);
     case 'replayed':
       return seeOne('totp_replayed', state, sign, look);
+    case 'device_replayed':
+      return seeOne('device_replayed', state, sign, look);
     case 'succeeded':
       return seeSuccess(state, sign, look);
   }

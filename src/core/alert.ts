@@ -10,6 +10,7 @@ export const alertKinds = [
   'new_place',
   'security_key_cloned',
   'totp_replayed',
+  'device_replayed',
   'backup_code_used',
   'factor_removed',
   'factors_reset',

@@ -13,6 +13,7 @@ const severities: Readonly<Record<AlertKind, AlertSeverity>> = {
   new_place: 'notice',
   security_key_cloned: 'critical',
   totp_replayed: 'warning',
+  device_replayed: 'warning',
   backup_code_used: 'notice',
   factor_removed: 'warning',
   factors_reset: 'critical',

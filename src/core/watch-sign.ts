@@ -18,6 +18,7 @@ export type SignType =
   | 'factors_spent'
   | 'cloned'
   | 'replayed'
+  | 'device_replayed'
   | 'succeeded';
 
 /** What an event says to one of the documents. */
@@ -101,6 +102,8 @@ export function signsOf(event: AuthEvent): readonly (readonly [WatchSubject, Sig
       return toAccount('cloned');
     case 'totp.replayed':
       return toAccount('replayed');
+    case 'device.replayed':
+      return toAccount('device_replayed');
     case 'login.succeeded': {
       const { account, subject, methods, device } = event;
       const login = { account, device, hasFactor: methods.includes('otp') || methods.includes('hwk') };

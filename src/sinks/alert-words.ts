@@ -78,6 +78,16 @@ export const alertWords: Readonly<Record<AlertKind, AlertWords>> = {
     owner: ['If you did not send the same code twice:', changePassword, reviewLogins],
     operator: lookAtAccount,
   },
+  device_replayed: {
+    subject: (whose) => `an old mark of a device of ${whose} was used`,
+    what: (whose) =>
+      `Somebody tried a password of ${whose} with the mark of a known device that a later login had used up. It was copied from that device, or comes from a backup of it.`,
+    owner: [
+      'If you did not restore that device from a backup, make sure that no strange program runs on it.',
+      ...ifNotYou,
+    ],
+    operator: lookAtAccount,
+  },
   backup_code_used: {
     subject: (whose) => `an emergency code of ${whose} was used`,
     what: (whose) => `There was a login to ${whose} with an emergency code.`,

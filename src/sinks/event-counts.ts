@@ -16,6 +16,8 @@ export function countEvent(event: AuthEvent, count: Count): void {
       return count('locks_total', { locked: 'account' });
     case 'address.locked':
       return count('locks_total', { locked: 'address' });
+    case 'devices.locked':
+      return count('locks_total', { locked: 'devices' });
     case 'second_factor.locked':
       return count('locks_total', { locked: 'second_factor' });
     case 'second_factor.requested':

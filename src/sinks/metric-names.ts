@@ -33,7 +33,7 @@ export const counters = {
   },
   locks_total: {
     help: 'Locks that failures brought about.',
-    labels: { locked: ['account', 'address', 'second_factor'] },
+    labels: { locked: ['account', 'address', 'devices', 'second_factor'] },
   },
   second_factors_requested_total: {
     help: 'Logins whose password was right and that were asked for a second factor.',

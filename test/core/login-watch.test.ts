@@ -439,6 +439,7 @@ describe('what is an alert by itself', () => {
   it.each<[string, string, Happening, boolean]>([
     ['security_key_cloned', 'critical', { name: 'security_key.cloned', account: 'alice' }, false],
     ['totp_replayed', 'warning', { name: 'totp.replayed', account: 'alice' }, false],
+    ['device_replayed', 'warning', { name: 'device.replayed', account: 'alice', device: 'd1' }, false],
     ['backup_code_used', 'notice', { name: 'backup_code.used', account: 'alice', left: 3 }, true],
     ['factor_removed', 'warning', { name: 'factor.removed', account: 'alice', factor: 'totp' }, true],
     [

@@ -5,6 +5,7 @@ import Koa from 'koa';
 import {
   AccessTokens,
   issueToken,
+  KnownDevices,
   Lockout,
   lockout,
   requireSecondFactor,
@@ -17,8 +18,12 @@ import {
   type Store,
 } from '../../src/index.js';
 
-/** The same in every process; a real key is random. */
-const factorKey: Buffer = createHash('sha256').update('a watched key of tests').digest();
+/** The same in every process; real keys are random. */
+const [factorKey, deviceKey] = ['factors', 'devices'].map((what) =>
+  createHash('sha256').update(`a watched key of ${what}`).digest(),
+) as [Buffer, Buffer];
+
+const origin = 'https://acme.example';
 
 /** The password of everybody. */
 export const rightPassword = 'Correct horse 1';
@@ -33,23 +38,34 @@ export function watchedFactors(store: Store, now?: () => number): SecondFactors 
     store,
     issuer: 'Acme',
     keys: [factorKey],
-    origin: 'https://acme.example',
+    origin,
     ...clock,
   });
+}
+
+/** The devices that it knows, where it is to know any. */
+export function watchedDevices(store: Store): KnownDevices {
+  return new KnownDevices({ store, keys: [deviceKey], origin });
 }
 
 interface WatchedAppOptions {
   readonly store: Store;
   readonly watch: LoginWatch;
   readonly factors?: SecondFactors;
+  readonly devices?: KnownDevices;
 }
 
 /**
  * A whole login behind one proxy, which says the client's address, and watched. A name is an account's id unless it is
  * nobody's.
  */
-export function watchedApp({ store, watch, factors = watchedFactors(store) }: WatchedAppOptions): Koa {
-  const attempts = new Lockout({ store });
+export function watchedApp({
+  store,
+  watch,
+  factors = watchedFactors(store),
+  devices,
+}: WatchedAppOptions): Koa {
+  const attempts = new Lockout({ store, ...(devices && { devices }) });
   const tokens = new AccessTokens({ store });
   const router = new Router<AuthState>();
   const ends = [requireSecondFactor(factors), issueToken(tokens)] as const;

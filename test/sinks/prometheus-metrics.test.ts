@@ -64,6 +64,7 @@ describe('prometheusMetrics counts', () => {
     [{ name: 'login.refused', reason: 'for a reason of tomorrow' }, 'login_attempts_total{outcome="other"}'],
     [{ name: 'account.locked', subject: 'k', retryAfterSeconds: 60 }, 'locks_total{locked="account"}'],
     [{ name: 'address.locked', retryAfterSeconds: 60 }, 'locks_total{locked="address"}'],
+    [{ name: 'devices.locked', subject: 'k', retryAfterSeconds: 60 }, 'locks_total{locked="devices"}'],
     [{ name: 'second_factor.locked', account, retryAfterSeconds: 60 }, 'locks_total{locked="second_factor"}'],
     [{ name: 'second_factor.requested', account }, 'second_factors_requested_total'],
     ...['wrong', 'malformed', 'replayed', 'cloned', 'suspended', 'clock'].map((reason): [Happening, string] => [
