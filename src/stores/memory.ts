@@ -4,6 +4,7 @@ import type { ChallengeStore, FactorStore } from '../core/factor-store.js';
 import { callback, integer, readOptions } from '../core/options.js';
 import type { PendingLoginStore } from '../core/pending-store.js';
 import type { SessionStore } from '../core/session-store.js';
+import type { InspectedStore } from '../core/store-facts.js';
 import type { TokenStore } from '../core/token-store.js';
 import { memoryAttempts } from './memory-attempts.js';
 import { memoryClock } from './memory-clock.js';
@@ -21,7 +22,8 @@ export type Store = AttemptStore &
   FactorStore &
   ChallengeStore &
   SessionStore &
-  DocumentStore;
+  DocumentStore &
+  InspectedStore;
 
 export interface MemoryStoreOptions {
   /**
@@ -64,5 +66,6 @@ export function memoryStore(options: MemoryStoreOptions = {}): Store {
     ...memorySessions(clock, maxEntries),
     ...memoryDocuments(clock, maxEntries),
     weaknesses: () => (inProduction ? [weakness] : []),
+    inspectStore: async () => ({ kind: 'memory', isShared: false, isDurable: false, weaknesses: [weakness] }),
   };
 }

@@ -4,6 +4,7 @@ import type { ChallengeStore, FactorStore } from '../core/factor-store.js';
 import { describe, readOptions } from '../core/options.js';
 import type { PendingLoginStore } from '../core/pending-store.js';
 import type { SessionStore } from '../core/session-store.js';
+import type { InspectedStore } from '../core/store-facts.js';
 import type { TokenStore } from '../core/token-store.js';
 import { sqlAttempts } from './sql-attempts.js';
 import { sqlChallenges } from './sql-challenges.js';
@@ -13,6 +14,7 @@ import { dialectOf, type SqlDialect } from './sql-dialect.js';
 import { sqlDocuments } from './sql-documents.js';
 import { sqlFactors } from './sql-factors.js';
 import { defaultSqlPrefix, sqlPrefix, type SqlDatabase } from './sql-migrations.js';
+import { inspectSql } from './sql-inspection.js';
 import { sqlPending } from './sql-pending.js';
 import { sqlSessions } from './sql-sessions.js';
 import { tableNames } from './sql-tables.js';
@@ -35,7 +37,8 @@ export interface SqlStore
     FactorStore,
     ChallengeStore,
     SessionStore,
-    DocumentStore {}
+    DocumentStore,
+    InspectedStore {}
 
 /**
  * Keeps everything in PostgreSQL or SQLite, in the tables of `sqlMigrations`. Time is the database's own. Its
@@ -59,6 +62,7 @@ export function sqlStore(kysely: SqlDatabase, options: SqlStoreOptions = {}): Sq
     ...sqlChallenges(connection),
     ...sqlSessions(connection),
     ...sqlDocuments(connection),
+    inspectStore: () => inspectSql(connection),
   };
 }
 
