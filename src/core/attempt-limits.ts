@@ -16,6 +16,15 @@ export interface LockoutLimit {
   readonly lockSeconds?: number;
 }
 
+/** Limits as options, with nothing left out. */
+export function inSeconds(limits: readonly AttemptLimit[]): readonly Required<LockoutLimit>[] {
+  return limits.map(({ failures, withinMs, lockMs }) => ({
+    failures,
+    withinSeconds: withinMs / 1000,
+    lockSeconds: lockMs / 1000,
+  }));
+}
+
 /** An option that holds limits; `readLimits` says what is wrong with one of them. */
 export const limitList: Rule = { demand: 'a list of limits', accepts: Array.isArray };
 

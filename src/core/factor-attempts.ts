@@ -1,7 +1,7 @@
 import type { Account } from './account.js';
 import { Busy } from './errors.js';
 import type { FactorJudgement, FactorVerdict, OfferedFactor } from './factor-verdict.js';
-import type { Lockout } from './lockout.js';
+import type { Lockout, LockStatus } from './lockout.js';
 import type { PendingLogins } from './pending-logins.js';
 
 /** Counts each try at a factor, and each start of an enrolment, before anything is looked at. */
@@ -61,6 +61,11 @@ export class FactorAttempts {
     const attempt = await this.attempts.reserve(namesOf(account), 'enrolment');
     if (!attempt.granted) throw new Busy(attempt.retryAfterSeconds);
     await attempt.fail();
+  }
+
+  /** How the account's windows of wrong factors stand. */
+  async status({ id }: Account): Promise<LockStatus> {
+    return this.attempts.status([id], 'second factor');
   }
 
   /** Forgets the account's wrong factors and begun enrolments. Answers whether there were any. */

@@ -1,7 +1,7 @@
 import { attemptStoreMethods, isCounts, isDecisionFor, isStatusFor } from './attempt-store.js';
 import type { AttemptStatus, AttemptStore, AttemptSubject } from './attempt-store.js';
 import type { AttemptNames, Locked, ReservedAttempt } from './attempt.js';
-import { limitList, readLimits, type LockoutLimit } from './attempt-limits.js';
+import { inSeconds, limitList, readLimits, type LockoutLimit } from './attempt-limits.js';
 import type { AttemptLimit } from './attempt-window.js';
 import { canonicalIdentifier } from './identifier.js';
 import { keyHash } from './key-hash.js';
@@ -23,6 +23,21 @@ export interface LockoutOptions {
    * @default 100 in 1 minute, 300 in 1 hour, 1,000 in 1 day
    */
   readonly addressLimits?: readonly LockoutLimit[] | false;
+}
+
+/** How an account stands. */
+export interface LockStatus {
+  readonly locked: boolean;
+  readonly retryAfterSeconds: number;
+  /** Failures in each window, in the order of the limits. */
+  readonly failures: readonly number[];
+}
+
+/** What a Lockout was made with. */
+export interface LockoutSettings {
+  readonly store: AttemptStore;
+  readonly limits: readonly Required<LockoutLimit>[];
+  readonly addressLimits: readonly Required<LockoutLimit>[] | null;
 }
 
 const seconds = (ms: number): number => Math.ceil(ms / 1000);
@@ -71,6 +86,12 @@ export class Lockout {
     this.#store = store;
     this.#limits = readLimits('Lockout', limits);
     this.#addressLimits = addressLimits === false ? undefined : readLimits('Lockout address', addressLimits);
+  }
+
+  /** The limits, with their defaults; null for no limit by address. */
+  get settings(): LockoutSettings {
+    const addressLimits = this.#addressLimits === undefined ? null : inSeconds(this.#addressLimits);
+    return { store: this.#store, limits: inSeconds(this.#limits), addressLimits };
   }
 
   /**
@@ -127,11 +148,9 @@ export class Lockout {
   }
 
   /** How an account stands, by its identifier or by the id that the `subject` option resolves it to. */
-  async status(
-    account: string | readonly string[],
-  ): Promise<{ locked: boolean; retryAfterSeconds: number; failures: readonly number[] }> {
+  async status(account: string | readonly string[], guessed: Guessed = 'password'): Promise<LockStatus> {
     const states = await Promise.all(
-      this.#keysOf(account, 'password').map((key) => this.#read({ key, limits: this.#limits })),
+      this.#keysOf(account, guessed).map((key) => this.#read({ key, limits: this.#limits })),
     );
     const closedForMs = Math.max(...states.map((state) => state.closedForMs));
     const failures = this.#limits.map((_, index) =>
