@@ -4,6 +4,7 @@ import type { ConfigFacts } from './config-facts.js';
 import { limitsText } from './config-findings.js';
 import type { Requirement } from './config-report.js';
 import {
+  app,
   appDecides,
   by,
   judgeAll,
@@ -48,7 +49,9 @@ const rules: readonly RequirementRule[] = [
     id: '6.2.5',
     text: 'No rules of composition.',
     judge: by('policy', ({ composes }) =>
-      composes ? notMet("the preset 'standard' has them") : met('none are set'),
+      composes
+        ? notMet('an uppercase letter, or a digit or special character, is demanded')
+        : met('none are set'),
     ),
   },
   {

@@ -14,7 +14,7 @@ export type RequirementState = 'met' | 'not_met' | 'app';
 
 /** One requirement of a standard, in our words, and how the configuration stands to it. */
 export interface Requirement {
-  /** Its section or number. */
+  /** Its number; of NIST, its section and a word for the demand in it. */
   readonly id: string;
   readonly standard: 'NIST SP 800-63B-4' | 'OWASP ASVS 5.0';
   readonly text: string;
@@ -52,8 +52,10 @@ export function formatAudit({
     lines.push(
       `${standard}: ${count('met')} met, ${count('not_met')} not met, ${count('app')} your app's business`,
     );
+    const width = Math.max(...own.map(({ id }) => id.length));
     for (const { id, text, state, because } of own) {
-      lines.push(`  ${stateWords[state].padEnd(8)}  ${id.padEnd(8)} ${text}`, `${' '.repeat(21)}${because}`);
+      lines.push(`  ${stateWords[state].padEnd(8)}  ${id.padEnd(width)}  ${text}`);
+      lines.push(`${' '.repeat(width + 14)}${because}`);
     }
     lines.push('');
   }
