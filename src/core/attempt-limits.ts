@@ -16,15 +16,6 @@ export interface LockoutLimit {
   readonly lockSeconds?: number;
 }
 
-/** Limits as options, with nothing left out. */
-export function inSeconds(limits: readonly AttemptLimit[]): readonly Required<LockoutLimit>[] {
-  return limits.map(({ failures, withinMs, lockMs }) => ({
-    failures,
-    withinSeconds: withinMs / 1000,
-    lockSeconds: lockMs / 1000,
-  }));
-}
-
 /** An option that holds limits; `readLimits` says what is wrong with one of them. */
 export const limitList: Rule = { demand: 'a list of limits', accepts: Array.isArray };
 
@@ -68,4 +59,13 @@ export function readLimits(owner: string, given: unknown): readonly AttemptLimit
     limits.push({ failures, withinMs: withinSeconds * 1000, lockMs: lockSeconds * 1000 });
   }
   return Object.freeze(limits);
+}
+
+/** The same limits as an app writes them. */
+export function writtenLimits(limits: readonly AttemptLimit[]): readonly Required<LockoutLimit>[] {
+  return limits.map(({ failures, withinMs, lockMs }) => ({
+    failures,
+    withinSeconds: withinMs / 1000,
+    lockSeconds: lockMs / 1000,
+  }));
 }

@@ -36,3 +36,16 @@ export interface ReservedAttempt {
   /** The secret was wrong. */
   readonly fail: () => Promise<LockedNow>;
 }
+
+/** How one count stands. */
+export interface LockoutStanding {
+  readonly locked: boolean;
+  readonly retryAfterSeconds: number;
+  /** In each window, in the order of the limits. */
+  readonly failures: readonly number[];
+}
+
+/** How an account stands: to strangers, and where devices are known, to these. */
+export interface LockoutStatus extends LockoutStanding {
+  readonly devices?: LockoutStanding;
+}

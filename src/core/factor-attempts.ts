@@ -1,7 +1,8 @@
 import type { Account } from './account.js';
 import { Busy } from './errors.js';
 import type { FactorJudgement, FactorVerdict, OfferedFactor } from './factor-verdict.js';
-import type { Lockout, LockStatus } from './lockout.js';
+import type { LockoutStanding } from './attempt.js';
+import type { Lockout } from './lockout.js';
 import type { PendingLogins } from './pending-logins.js';
 
 /** Counts each try at a factor, and each start of an enrolment, before anything is looked at. */
@@ -64,7 +65,7 @@ export class FactorAttempts {
   }
 
   /** How the account's windows of wrong factors stand. */
-  async status({ id }: Account): Promise<LockStatus> {
+  async status({ id }: Account): Promise<LockoutStanding> {
     return this.attempts.status([id], 'second factor');
   }
 

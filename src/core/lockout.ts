@@ -1,7 +1,7 @@
 import { attemptStoreMethods, isCounts, isDecisionFor, isStatusFor } from './attempt-store.js';
 import type { AttemptStatus, AttemptStore, AttemptSubject } from './attempt-store.js';
-import type { AttemptNames, Locked, ReservedAttempt } from './attempt.js';
-import { inSeconds, limitList, readLimits, type LockoutLimit } from './attempt-limits.js';
+import type { AttemptNames, Locked, LockoutStatus, ReservedAttempt } from './attempt.js';
+import { writtenLimits, limitList, readLimits, type LockoutLimit } from './attempt-limits.js';
 import type { AttemptLimit } from './attempt-window.js';
 import { canonicalIdentifier } from './identifier.js';
 import { keyHash } from './key-hash.js';
@@ -23,14 +23,6 @@ export interface LockoutOptions {
    * @default 100 in 1 minute, 300 in 1 hour, 1,000 in 1 day
    */
   readonly addressLimits?: readonly LockoutLimit[] | false;
-}
-
-/** How an account stands. */
-export interface LockStatus {
-  readonly locked: boolean;
-  readonly retryAfterSeconds: number;
-  /** Failures in each window, in the order of the limits. */
-  readonly failures: readonly number[];
 }
 
 /** What a Lockout was made with. */
@@ -64,14 +56,14 @@ export class Lockout {
     const {
       store,
       limits = [
-        { failures: 10, withinSeconds: 60 },
-        { failures: 20, withinSeconds: 3600 },
-        { failures: 40, withinSeconds: 86_400 },
+        { failures: 10, withwrittenLimits: 60 },
+        { failures: 20, withwrittenLimits: 3600 },
+        { failures: 40, withwrittenLimits: 86_400 },
       ],
       addressLimits = [
-        { failures: 100, withinSeconds: 60 },
-        { failures: 300, withinSeconds: 3600 },
-        { failures: 1000, withinSeconds: 86_400 },
+        { failures: 100, withwrittenLimits: 60 },
+        { failures: 300, withwrittenLimits: 3600 },
+        { failures: 1000, withwrittenLimits: 86_400 },
       ],
     } = readOptions<LockoutOptions>('Lockout', options, {
       store: required(
@@ -90,8 +82,8 @@ export class Lockout {
 
   /** The limits, with their defaults; null for no limit by address. */
   get settings(): LockoutSettings {
-    const addressLimits = this.#addressLimits === undefined ? null : inSeconds(this.#addressLimits);
-    return { store: this.#store, limits: inSeconds(this.#limits), addressLimits };
+    const addressLimits = this.#addressLimits === undefined ? null : writtenLimits(this.#addressLimits);
+    return { store: this.#store, limits: writtenLimits(this.#limits), addressLimits };
   }
 
   /**
@@ -148,7 +140,7 @@ export class Lockout {
   }
 
   /** How an account stands, by its identifier or by the id that the `subject` option resolves it to. */
-  async status(account: string | readonly string[], guessed: Guessed = 'password'): Promise<LockStatus> {
+  async status(account: string | readonly string[], guessed: Guessed = 'password'): Promise<LockoutStatus> {
     const states = await Promise.all(
       this.#keysOf(account, guessed).map((key) => this.#read({ key, limits: this.#limits })),
     );
