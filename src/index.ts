@@ -14,7 +14,7 @@ export { requireSecondFactor, type RequireSecondFactorOptions } from './middlewa
 export { issueToken, type IssueTokenOptions, type LoginFacts } from './middleware/issue-token.js';
 export { requireToken, type RequireTokenOptions } from './middleware/require-token.js';
 export { revokeToken, type RevokeTokenOptions } from './middleware/revoke-token.js';
-export { revokeOtherTokens } from './middleware/revoke-other-tokens.js';
+export { revokeOtherTokens, type RevokeOtherTokensOptions } from './middleware/revoke-other-tokens.js';
 export { requireFreshLogin } from './middleware/require-fresh-login.js';
 export { requireEnrolment } from './middleware/require-enrolment.js';
 export {
@@ -29,6 +29,7 @@ export {
 } from './middleware/audit-second-factors.js';
 export { secondFactorRoutes, type SecondFactorRoutesOptions } from './routes/second-factor-routes.js';
 export { tokenRoutes } from './routes/token-routes.js';
+export { deviceRoutes } from './routes/device-routes.js';
 export { robotTokenRoutes, type RobotTokenRoutesOptions } from './routes/robot-token-routes.js';
 export { oauthRoutes, type OAuthRoutesOptions } from './routes/oauth-routes.js';
 export { type RobotTokenChange } from './http/robot-tokens.js';
@@ -47,8 +48,11 @@ export { type Auth, type AuthContext, type AuthMiddleware, type AuthState } from
 export { type OAuthLogin, type TokenLifetime } from './http/oauth-requests.js';
 
 // The core objects that middleware is made of.
-export { Lockout, type LockoutOptions } from './core/lockout.js';
+export { Lockout } from './core/lockout.js';
+export { type LockoutStanding, type LockoutStatus } from './core/attempt.js';
+export { type LockoutOptions } from './core/lockout-options.js';
 export { type LockoutLimit } from './core/attempt-limits.js';
+export { KnownDevices, type DeviceFacts, type KnownDevicesOptions } from './core/known-devices.js';
 export { SecondFactors } from './core/second-factors.js';
 export { type SecondFactorsOptions } from './core/second-factor-options.js';
 export { type AllowedAuthenticator } from './core/allowed-authenticators.js';

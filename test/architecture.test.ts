@@ -39,6 +39,7 @@ const packagesOfFile: Readonly<Record<string, readonly string[]>> = {
   'src/routes/oauth-routes.ts': ['@koa/router'],
   'src/routes/second-factor-routes.ts': ['@koa/router'],
   'src/routes/token-routes.ts': ['@koa/router'],
+  'src/routes/device-routes.ts': ['@koa/router'],
 };
 
 /** Core has no network of its own. */

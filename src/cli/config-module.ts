@@ -19,11 +19,16 @@ export interface Parts {
   readonly log: LogPort;
 }
 
-const makers: { readonly [Name in keyof Parts]: { readonly maker: string; accepts(value: unknown): boolean } } = {
+const makers: {
+  readonly [Name in keyof Parts]: { readonly maker: string; accepts(value: unknown): boolean };
+} = {
   attempts: { maker: 'new Lockout()', accepts: (value) => value instanceof Lockout },
   factors: { maker: 'new SecondFactors()', accepts: (value) => value instanceof SecondFactors },
   tokens: { maker: 'new AccessTokens()', accepts: (value) => value instanceof AccessTokens },
-  log: { maker: 'new LoginLog()', accepts: (value) => typeof value === 'object' && value !== null && 'query' in value },
+  log: {
+    maker: 'new LoginLog()',
+    accepts: (value) => typeof value === 'object' && value !== null && 'query' in value,
+  },
 };
 
 /** The module of the app that says which store, limits and keys it uses: the same objects that its middleware has. */
@@ -55,7 +60,9 @@ export class ConfigModule {
   need<Name extends keyof Parts>(name: Name, command: string): Parts[Name] {
     const part = this.find(name);
     if (part !== undefined) return part;
-    throw new Failure(`${command} needs the export ${name}, made by ${makers[name].maker}; ${this.file} has none`);
+    throw new Failure(
+      `${command} needs the export ${name}, made by ${makers[name].maker}; ${this.file} has none`,
+    );
   }
 
   /** @throws {Failure} where it is something else. */

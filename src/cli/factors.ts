@@ -9,7 +9,8 @@ import { shown, shownTime, table } from './output.js';
 
 /** What an account has enrolled. A reset ends tokens and pending logins too, and is never without a record. */
 export const factors: Command = {
-  summary: 'shows the second factors of an account, or removes all of them (needs factors; --reset: tokens and log too)',
+  summary:
+    'shows the second factors of an account, or removes all of them (needs factors; --reset: tokens and log too)',
   usage: 'ACCOUNT [--reset] [--actor NAME]',
   flags: ['reset', 'actor'],
   name: 'required',
@@ -22,15 +23,23 @@ export const factors: Command = {
       secondFactors.standing(account),
     ]);
     if (asked.flags.reset === true) return reset(asked, account, status);
-    return { lines: linesOf(account.id, status, standing), value: { account: account.id, ...status, standing } };
+    return {
+      lines: linesOf(account.id, status, standing),
+      value: { account: account.id, ...status, standing },
+    };
   },
 };
 
 async function reset(asked: Asked, account: { readonly id: string }, before: FactorStatus): Promise<Outcome> {
   const { config } = asked;
-  const [secondFactors, tokens] = [config.need('factors', 'factors'), config.need('tokens', 'factors --reset')];
+  const [secondFactors, tokens] = [
+    config.need('factors', 'factors'),
+    config.need('tokens', 'factors --reset'),
+  ];
   if (config.find('log') === undefined) {
-    throw new Failure('factors --reset needs the export log, made by new LoginLog(): a reset without a record is not done');
+    throw new Failure(
+      'factors --reset needs the export log, made by new LoginLog(): a reset without a record is not done',
+    );
   }
   const details = { count: before.factors.length };
   await keepDeed(asked, { name: 'factors.reset', outcome: 'changed', account: account.id, details });
@@ -45,7 +54,11 @@ async function reset(asked: Asked, account: { readonly id: string }, before: Fac
   };
 }
 
-function linesOf(account: string, { factors: list, backupCodes }: FactorStatus, standing: FactorStanding): string[] {
+function linesOf(
+  account: string,
+  { factors: list, backupCodes }: FactorStatus,
+  standing: FactorStanding,
+): string[] {
   if (list.length === 0) return [`${shown(account)} has no second factor.`];
   const rows = list.map(({ id, type, name, createdAt, lastUsedAt }) => [
     type,

@@ -39,7 +39,8 @@ interface Lock {
  * says who still is.
  */
 export const locks: Command = {
-  summary: 'what is locked now, of what was locked in the last day (needs attempts and log; factors if you have them)',
+  summary:
+    'what is locked now, of what was locked in the last day (needs attempts and log; factors if you have them)',
   usage: '[--limit N]',
   flags: ['limit'],
   name: 'none',
@@ -103,14 +104,20 @@ async function stateOf(
   const kind = kinds[name as LockName];
   const lock = (
     whose: string | null,
-    state: { readonly locked: boolean; readonly retryAfterSeconds: number; readonly failures: readonly number[] | null },
+    state: {
+      readonly locked: boolean;
+      readonly retryAfterSeconds: number;
+      readonly failures: readonly number[] | null;
+    },
   ): Lock | null => {
     const { locked, retryAfterSeconds, failures } = state;
     return locked ? { kind, name: whose, subject, retryAfterSeconds, failures, lockedAt: time } : null;
   };
   if (name === 'address.locked') return ip === null ? null : lock(ip, await attempts.statusOfAddress(ip));
   if (name === 'second_factor.locked') {
-    return account === null || factors === undefined ? null : lock(account, await factors.standing({ id: account }));
+    return account === null || factors === undefined
+      ? null
+      : lock(account, await factors.standing({ id: account }));
   }
   if (account !== null) {
     const { devices, ...strangers } = await attempts.status(account);

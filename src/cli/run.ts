@@ -58,7 +58,8 @@ function warningText(warnings: readonly string[], json: boolean): string {
 
 /** Errors of the core say what is wrong in fixed words; of others only the first line is told, and never a stack. */
 function messageOf(error: unknown): string {
-  if (error instanceof StoreUnavailable) return `${error.message}. Nothing was told or changed that is not shown.`;
+  if (error instanceof StoreUnavailable)
+    return `${error.message}. Nothing was told or changed that is not shown.`;
   const message = error instanceof Error ? error.message : 'something was thrown that is no error';
   return message.split('\n', 1)[0] ?? '';
 }

@@ -21,7 +21,12 @@ export const tokens: Command = {
     const live = await accessTokens.list(account);
     if (flags['revoke-all'] === true) {
       const details = { count: live.length };
-      const kept = await keepDeed(asked, { name: 'tokens.revoked', outcome: 'revoked', account: account.id, details });
+      const kept = await keepDeed(asked, {
+        name: 'tokens.revoked',
+        outcome: 'revoked',
+        account: account.id,
+        details,
+      });
       const count = await accessTokens.revokeAll(account);
       return {
         lines: [
@@ -43,7 +48,8 @@ async function revokeOne(
   live: readonly ListedToken[],
 ): Promise<Outcome> {
   // What is not of this account is not ended by mistake: an id is easily taken from another line.
-  if (!live.some((token) => token.id === id)) throw new Failure(`${shown(account.id)} has no live token ${shown(id)}`);
+  if (!live.some((token) => token.id === id))
+    throw new Failure(`${shown(account.id)} has no live token ${shown(id)}`);
   const kept = await keepDeed(asked, {
     name: 'token.revoked',
     outcome: 'revoked',
@@ -52,7 +58,10 @@ async function revokeOne(
   });
   const revoked = await asked.config.need('tokens', 'tokens').revokeOwn(account, id);
   return {
-    lines: [revoked ? `The token ${id} of ${shown(account.id)} ended.` : `The token ${id} had ended.`, keptLine(kept)],
+    lines: [
+      revoked ? `The token ${id} of ${shown(account.id)} ended.` : `The token ${id} had ended.`,
+      keptLine(kept),
+    ],
     value: { account: account.id, token: id, revoked, logged: kept },
   };
 }
@@ -69,5 +78,8 @@ function linesOf(account: string, live: readonly ListedToken[]): string[] {
     shown(token.address) || '-',
     shown(token.client ?? token.issuer ?? '-'),
   ]);
-  return table(['ID', 'NAME', 'CARRY', 'CREATED', 'EXPIRES', 'LAST USED', 'ADDRESS', 'CLIENT OR ISSUER'], rows);
+  return table(
+    ['ID', 'NAME', 'CARRY', 'CREATED', 'EXPIRES', 'LAST USED', 'ADDRESS', 'CLIENT OR ISSUER'],
+    rows,
+  );
 }

@@ -1,4 +1,5 @@
 import { isAccount } from '../core/account.js';
+import { addressStanding } from './address-standing.js';
 import { keepDeed, keptLine } from './audit-trail.js';
 import type { Asked, Command, Outcome } from './command.js';
 import { Failure, Misuse } from './failure.js';
@@ -6,7 +7,8 @@ import { shown } from './output.js';
 
 /** Forgets failures. What an operator does is kept first, or not done. */
 export const unlock: Command = {
-  summary: 'forgets the failures of an account, an address, or the known devices of an account (needs attempts)',
+  summary:
+    'forgets the failures of an account, an address, or the known devices of an account (needs attempts)',
   usage: 'NAME-OR-ACCOUNT | --address IP | --device ID --account ACCOUNT [--actor NAME]',
   flags: ['address', 'device', 'account', 'actor'],
   name: 'optional',
@@ -39,12 +41,22 @@ async function unlockAccount(asked: Asked, name: string): Promise<Outcome> {
     ['wrong second factors', standing?.failures],
   ] as const;
   const lines = windows.flatMap(([what, failures]) =>
-    failures?.some((count) => count > 0) === true ? [`${what}: ${failures.join(', ')} in its windows, forgotten`] : [],
+    failures?.some((count) => count > 0) === true
+      ? [`${what}: ${failures.join(', ')} in its windows, forgotten`]
+      : [],
   );
-  const value = { account: name, forgotten: forgotten || factorsForgotten, before, factors: standing ?? null, logged: kept };
+  const value = {
+    account: name,
+    forgotten: forgotten || factorsForgotten,
+    before,
+    factors: standing ?? null,
+    logged: kept,
+  };
   return {
     lines: [
-      forgotten || factorsForgotten ? `${shown(name)} is unlocked.` : `${shown(name)}: there was nothing to forget.`,
+      forgotten || factorsForgotten
+        ? `${shown(name)} is unlocked.`
+        : `${shown(name)}: there was nothing to forget.`,
       ...lines,
       keptLine(kept),
     ],
@@ -54,13 +66,7 @@ async function unlockAccount(asked: Asked, name: string): Promise<Outcome> {
 
 async function unlockAddress(asked: Asked, address: string): Promise<Outcome> {
   const attempts = asked.config.need('attempts', 'unlock');
-  let before;
-  try {
-    before = await attempts.statusOfAddress(address);
-  } catch (error) {
-    if (error instanceof TypeError) throw new Misuse('--address must be an IP address');
-    throw error;
-  }
+  const before = await addressStanding(attempts, address);
   const kept = await keepDeed(asked, { name: 'address.unlocked', outcome: 'changed', ip: address });
   const forgotten = await attempts.unlockAddress(address);
   return {
@@ -78,7 +84,8 @@ async function unlockAddress(asked: Asked, address: string): Promise<Outcome> {
 async function unlockDevices(asked: Asked, device: string, account: string): Promise<Outcome> {
   const attempts = asked.config.need('attempts', 'unlock');
   const { devices } = attempts;
-  if (devices === undefined) throw new Failure('attempts is made without devices: no device has attempts of its own');
+  if (devices === undefined)
+    throw new Failure('attempts is made without devices: no device has attempts of its own');
   if (!isAccount({ id: account })) throw new Misuse('--account has 1 to 255 bytes');
   const known = await devices.list({ id: account });
   if (!known.some(({ id }) => id === device))

@@ -10,7 +10,10 @@ const commonLines = [
 ];
 
 export function usageOf(commands: Readonly<Record<string, Command>>): string[] {
-  const lines = Object.entries(commands).map(([name, { usage, summary }]) => [`${name} ${usage}`.trim(), summary]);
+  const lines = Object.entries(commands).map(([name, { usage, summary }]) => [
+    `${name} ${usage}`.trim(),
+    summary,
+  ]);
   return [
     'usage: koa-portcullis COMMAND ...',
     '',

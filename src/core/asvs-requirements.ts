@@ -22,7 +22,7 @@ const rules: readonly RequirementRule[] = [
     id: '6.1.1',
     text: 'It is written down how guessing is held back, and how strangers cannot lock owners out.',
     judge: (facts) =>
-      facts.devices
+      facts.devices === 'counted'
         ? appDecides('known devices have a lane of their own; write it down')
         : notMet('no devices given'),
   },

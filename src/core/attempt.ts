@@ -5,6 +5,8 @@ export interface AttemptNames {
   readonly account: string | readonly string[] | undefined;
   /** One source as {@link addressSource} spells it. */
   readonly address: string | undefined;
+  /** Whether a known device asks: it has attempts of its own, and those of strangers once these are used up. */
+  readonly isKnownDevice?: boolean;
 }
 
 /** A refused attempt. `busy`: the last slot is held by a check that is still running. */
@@ -22,12 +24,14 @@ export interface Locked {
 export interface LockedNow {
   readonly account: number;
   readonly address: number;
+  /** The attempts of known devices, where it was one of these. */
+  readonly devices?: number;
 }
 
 /** A counted attempt; the first call of `giveBack` or `fail` ends it. */
 export interface ReservedAttempt {
   readonly granted: true;
-  /** The account's key, for a pending login to be bound to. */
+  /** Where it is counted, for a pending login to be bound to; `subjectKey` takes the account's key from it. */
   readonly subject: string;
   /** Store time in microseconds, read before the secret was looked at. */
   readonly time: number;

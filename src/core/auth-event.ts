@@ -18,6 +18,10 @@ interface OfToken {
 interface OfFactor {
   readonly factor: string;
 }
+/** A known device's id. */
+interface OfDevice {
+  readonly device: string;
+}
 /** The id of an OAuth client that is known. */
 interface OfClient {
   readonly client: string;
@@ -37,12 +41,18 @@ export interface Tried {
 export type Happening =
   | Named<
       'login.succeeded',
-      OfAccount & Partial<OfSubject> & { readonly methods: readonly string[]; readonly token: string }
+      OfAccount &
+        Partial<OfSubject> & {
+          readonly methods: readonly string[];
+          readonly token: string;
+          readonly device?: 'known' | 'new';
+        }
     >
   | Named<'login.failed', Tried & WithReason>
   | Named<'login.refused', Tried & WithReason>
   | Named<'account.locked', Tried & OfSubject & Locked>
   | Named<'address.locked', Locked>
+  | Named<'devices.locked', Tried & OfSubject & Locked>
   | Named<'second_factor.requested', OfAccount>
   | Named<'second_factor.failed', OfAccount & WithReason>
   | Named<'second_factor.locked', OfAccount & Locked>
@@ -68,6 +78,10 @@ export type Happening =
   | Named<'token.revoked', OfAccount & OfToken & { readonly actor?: string }>
   | Named<'tokens.revoked', OfAccount & { readonly count: number }>
   | Named<'tokens.access_refused', OfAccount & WithReason>
+  | Named<'device.added', OfAccount & OfDevice>
+  | Named<'device.revoked', OfAccount & OfDevice>
+  | Named<'device.replayed', OfAccount & OfDevice>
+  | Named<'devices.revoked', OfAccount & { readonly count: number }>
   | Named<'client.refused', Partial<OfClient> & WithReason>
   | Named<'password.refused', WithReason>
   | Named<'breach.skipped', WithReason>

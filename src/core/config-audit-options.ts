@@ -1,5 +1,6 @@
 import { AccessTokens } from './access-tokens.js';
 import { BreachCheck, type BreachCheckOptions } from './breach-check.js';
+import { knownDevices, type KnownDevices } from './known-devices.js';
 import { Lockout } from './lockout.js';
 import { oneOf, readOptions, type Rule } from './options.js';
 import { PasswordHashes } from './password-hashes.js';
@@ -24,7 +25,7 @@ export interface ConfigAuditOptions {
   readonly factors?: SecondFactors;
   readonly tokens?: AccessTokens;
   /** The known devices that `attempts` is made with. */
-  readonly devices?: object;
+  readonly devices?: KnownDevices;
   /** The policy, or the options of `passwordPolicy`. */
   readonly policy?: PasswordPolicy | (PasswordPolicyOptions & OfMiddleware);
   /** The check, or the options of `breachCheck`: these tell too what becomes of a password where no source answers. */
@@ -49,21 +50,14 @@ export interface AuditedConfig extends Omit<ConfigAuditOptions, 'policy' | 'brea
     { readonly check: BreachCheck; readonly whenUnavailable: 'refuse' | 'allow' | null } | undefined;
 }
 
+/** Whether a part of this name is audited. */
+export function isConfigPart(name: string): boolean {
+  return Object.hasOwn(partRules, name);
+}
+
 /** @throws {TypeError} on an unknown part, or one of the wrong kind. */
 export function readConfigAuditOptions(given: ConfigAuditOptions): AuditedConfig {
-  const { policy, breach, ...rest } = readOptions<ConfigAuditOptions>('auditConfig', given, {
-    app: { demand: 'a Koa app', accepts: isObject },
-    attempts: madeBy(Lockout),
-    factors: madeBy(SecondFactors),
-    tokens: madeBy(AccessTokens),
-    devices: { demand: 'made by new KnownDevices()', accepts: isObject },
-    policy: { demand: 'made by new PasswordPolicy(), or options of passwordPolicy()', accepts: isObject },
-    breach: { demand: 'made by new BreachCheck(), or options of breachCheck()', accepts: isObject },
-    hashes: madeBy(PasswordHashes),
-    log: { demand: 'made by new LoginLog()', accepts: isObject },
-    watch: { demand: 'made by new LoginWatch()', accepts: isObject },
-    session: { demand: 'what sessionOptions() answered', accepts: isObject },
-  });
+  const { policy, breach, ...rest } = readOptions<ConfigAuditOptions>('auditConfig', given, partRules);
   return {
     ...rest,
     policy: policy === undefined ? undefined : readPolicy(policy),
@@ -91,3 +85,17 @@ function isObject(value: unknown): boolean {
 function madeBy(type: abstract new (...args: never[]) => object): Rule {
   return { demand: `made by new ${type.name}()`, accepts: (value) => value instanceof type };
 }
+
+const partRules = {
+  app: { demand: 'a Koa app', accepts: isObject },
+  attempts: madeBy(Lockout),
+  factors: madeBy(SecondFactors),
+  tokens: madeBy(AccessTokens),
+  devices: knownDevices,
+  policy: { demand: 'made by new PasswordPolicy(), or options of passwordPolicy()', accepts: isObject },
+  breach: { demand: 'made by new BreachCheck(), or options of breachCheck()', accepts: isObject },
+  hashes: madeBy(PasswordHashes),
+  log: { demand: 'made by new LoginLog()', accepts: isObject },
+  watch: { demand: 'made by new LoginWatch()', accepts: isObject },
+  session: { demand: 'what sessionOptions() answered', accepts: isObject },
+} satisfies { [K in keyof ConfigAuditOptions]-?: Rule };

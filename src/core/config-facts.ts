@@ -1,6 +1,7 @@
 import type { AccessTokens } from './access-tokens.js';
 import type { LockoutLimit } from './attempt-limits.js';
 import type { AuditedConfig } from './config-audit-options.js';
+import type { Lockout } from './lockout.js';
 import type { PasswordPolicy } from './password-policy.js';
 import type { SecondFactors } from './second-factors.js';
 import { inspect, type InspectedStore, type StoreFacts } from './store-facts.js';
@@ -47,7 +48,8 @@ export interface ConfigFacts {
   readonly session: { readonly isHostOnly: boolean; readonly isSafe: boolean } | null;
   readonly log: { readonly chained: boolean | null } | null;
   readonly watch: { readonly sinks: number | null } | null;
-  readonly devices: boolean;
+  /** `apart`: given, but the lockout is not made with them. */
+  readonly devices: 'counted' | 'apart' | null;
   readonly stores: readonly AuditedStore[];
 }
 
@@ -57,7 +59,7 @@ export async function readConfig(given: AuditedConfig): Promise<ConfigFacts> {
   const stores = await inspectStores(given);
   return {
     app: app === undefined ? null : appFacts(app),
-    attempts: attempts === undefined ? null : { deviceLimits: null, ...attempts.settings },
+    attempts: attempts === undefined ? null : attempts.settings,
     factors: factors === undefined ? null : factorFacts(factors, stores),
     tokens: tokens === undefined ? null : tokenFacts(tokens),
     policy: policy === undefined ? null : policyFacts(policy),
@@ -73,9 +75,14 @@ export async function readConfig(given: AuditedConfig): Promise<ConfigFacts> {
           },
     log: log === undefined ? null : { chained: null },
     watch: watch === undefined ? null : { sinks: null },
-    devices: devices !== undefined,
+    devices: deviceFact(devices, attempts),
     stores: stores.map(({ facts, holds }) => ({ ...facts, holds })),
   };
+}
+
+function deviceFact(devices: object | undefined, attempts: Lockout | undefined): ConfigFacts['devices'] {
+  if (attempts?.devices === undefined) return devices === undefined ? null : 'apart';
+  return devices === undefined || devices === attempts.devices ? 'counted' : 'apart';
 }
 
 function appFacts(app: NonNullable<AuditedConfig['app']>): NonNullable<ConfigFacts['app']> {

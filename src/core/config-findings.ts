@@ -56,19 +56,32 @@ export function lockoutFindings({ attempts, devices }: ConfigFacts): Judged[] {
           'leave out addressLimits: false',
         )
       : enforced(part, 'address_limits', `An address is locked by ${limitsText(addressLimits)}.`),
-    devices
-      ? enforced(
-          'devices',
-          'known_devices',
-          'A stranger who fails on purpose does not lock out the devices of the owner.',
-        )
-      : weak(
-          'devices',
-          'devices_missing',
-          'A stranger can lock an owner out by failing on purpose.',
-          'new Lockout({ store, devices: new KnownDevices(…) })',
-        ),
+    deviceFinding(devices),
   ];
+}
+
+function deviceFinding(devices: ConfigFacts['devices']): Judged {
+  const part = 'devices';
+  if (devices === 'counted') {
+    return enforced(
+      part,
+      'known_devices',
+      'A stranger who fails on purpose locks out strangers, not known devices.',
+    );
+  }
+  return devices === 'apart'
+    ? weak(
+        part,
+        'devices_apart',
+        'The known devices are not those of the lockout: it counts none apart.',
+        'new Lockout({ store, devices })',
+      )
+    : weak(
+        part,
+        'devices_missing',
+        'A stranger can lock an owner out by failing on purpose.',
+        'new Lockout({ store, devices: new KnownDevices({ store, keys, origin }) })',
+      );
 }
 
 export function factorFindings({ factors }: ConfigFacts): Judged[] {

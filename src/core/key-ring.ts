@@ -20,21 +20,10 @@ export class KeyRing {
 
   /** @throws {TypeError} on no keys, and on a key that is not 32 bytes or not random; it is never quoted. */
   constructor(owner: string, keys: unknown) {
-    if (!Array.isArray(keys) || keys.length === 0) {
-      throw new TypeError(`${owner}: option keys must be a list of at least one 32-byte key`);
-    }
-    this.#keys = (keys as unknown[]).map((given, index) => {
-      const key = readKey(given);
-      if (key === null) {
-        throw new TypeError(
-          `${owner}: keys[${index}] must be 32 random bytes, or those in base64 or hexadecimal`,
-        );
-      }
-      return {
-        id: createHash('sha256').update('portcullis key').update(key).digest().subarray(0, idBytes),
-        key,
-      };
-    });
+    this.#keys = readKeys(owner, keys).map((key) => ({
+      id: createHash('sha256').update('portcullis key').update(key).digest().subarray(0, idBytes),
+      key,
+    }));
   }
 
   /** @param context - What the secret belongs to; it opens for nothing else. */
@@ -75,6 +64,20 @@ export class KeyRing {
   #missing(): never {
     throw new TypeError('KeyRing: no key');
   }
+}
+
+/** @throws {TypeError} on no keys, and on a key that is not 32 bytes or not random; it is never quoted. */
+export function readKeys(owner: string, keys: unknown): readonly Buffer[] {
+  if (!Array.isArray(keys) || keys.length === 0) {
+    throw new TypeError(`${owner}: option keys must be a list of at least one 32-byte key`);
+  }
+  return (keys as unknown[]).map((given, index) => {
+    const key = readKey(given);
+    if (key !== null) return key;
+    throw new TypeError(
+      `${owner}: keys[${index}] must be 32 random bytes, or those in base64 or hexadecimal`,
+    );
+  });
 }
 
 function readKey(given: unknown): Buffer | null {

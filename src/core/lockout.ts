@@ -1,41 +1,23 @@
-import { attemptStoreMethods, isCounts, isDecisionFor, isStatusFor } from './attempt-store.js';
-import type { AttemptStatus, AttemptStore, AttemptSubject } from './attempt-store.js';
-import type { AttemptNames, Locked, LockoutStatus, ReservedAttempt } from './attempt.js';
-import { writtenLimits, limitList, readLimits, type LockoutLimit } from './attempt-limits.js';
-import type { AttemptLimit } from './attempt-window.js';
-import { canonicalIdentifier } from './identifier.js';
-import { keyHash } from './key-hash.js';
-import { offering, readOptions, required } from './options.js';
+import { addressSource } from './address-source.js';
+import { isCounts, isDecisionFor, isStatusFor } from './attempt-store.js';
+import type { AttemptStatus } from './attempt-store.js';
+import type { AttemptNames, Locked, LockoutStanding, LockoutStatus, ReservedAttempt } from './attempt.js';
+import type { KnownDevices } from './known-devices.js';
+import {
+  LockoutLanes,
+  subjectKey,
+  type Guessed,
+  type LaneAttempt,
+  type LaneSubject,
+} from './lockout-lanes.js';
+import { factsOfLockout, type LockoutFacts } from './lockout-facts.js';
+import { readLockoutOptions, type LockoutOptions, type LockoutSettings } from './lockout-options.js';
+import { describe } from './options.js';
 import { ask, isBoolean, isNothing } from './store-call.js';
 
-export interface LockoutOptions {
-  /** Where attempts are counted: `memoryStore()` for one process, `redisStore(redis)` for several. */
-  readonly store: AttemptStore;
-  /**
-   * Failed attempts allowed for one account, shortest window first.
-   *
-   * @default 10 in 1 minute, 20 in 1 hour, 40 in 1 day; each locks for as long as its window
-   */
-  readonly limits?: readonly LockoutLimit[];
-  /**
-   * Failed attempts allowed from one client address (IPv6: one /64) over all accounts, or false for none.
-   *
-   * @default 100 in 1 minute, 300 in 1 hour, 1,000 in 1 day
-   */
-  readonly addressLimits?: readonly LockoutLimit[] | false;
-}
-
-/** What a Lockout was made with. */
-export interface LockoutSettings {
-  readonly store: AttemptStore;
-  readonly limits: readonly Required<LockoutLimit>[];
-  readonly addressLimits: readonly Required<LockoutLimit>[] | null;
-}
+export type { LockoutOptions };
 
 const seconds = (ms: number): number => Math.ceil(ms / 1000);
-
-/** What is tried: passwords, second factors and starts of an enrolment of one account are counted apart. */
-type Guessed = 'password' | 'second factor' | 'enrolment';
 
 /**
  * Account lockout that holds under parallel guessing: an attempt is reserved, in one atomic step of the store,
@@ -47,61 +29,50 @@ type Guessed = 'password' | 'second factor' | 'enrolment';
  * @see OWASP Authentication Cheat Sheet, "Account Lockout"; NIST SP 800-63B-4 section 3.2.2
  */
 export class Lockout {
-  readonly #store: AttemptStore;
-  readonly #limits: readonly AttemptLimit[];
-  readonly #addressLimits: readonly AttemptLimit[] | undefined;
+  readonly #settings: LockoutSettings;
+  readonly #lanes: LockoutLanes;
 
   /** @throws {TypeError} on an unknown option, a wrong value, or limits out of order. */
   constructor(options: LockoutOptions) {
-    const {
-      store,
-      limits = [
-        { failures: 10, withwrittenLimits: 60 },
-        { failures: 20, withwrittenLimits: 3600 },
-        { failures: 40, withwrittenLimits: 86_400 },
-      ],
-      addressLimits = [
-        { failures: 100, withwrittenLimits: 60 },
-        { failures: 300, withwrittenLimits: 3600 },
-        { failures: 1000, withwrittenLimits: 86_400 },
-      ],
-    } = readOptions<LockoutOptions>('Lockout', options, {
-      store: required(
-        offering('an attempt store such as memoryStore() or redisStore(redis)', ...attemptStoreMethods),
-      ),
-      limits: limitList,
-      addressLimits: {
-        demand: 'a list of limits, or false',
-        accepts: (v) => v === false || Array.isArray(v),
-      },
-    });
-    this.#store = store;
-    this.#limits = readLimits('Lockout', limits);
-    this.#addressLimits = addressLimits === false ? undefined : readLimits('Lockout address', addressLimits);
+    this.#settings = readLockoutOptions(options);
+    this.#lanes = new LockoutLanes(this.#settings);
   }
 
-  /** The limits, with their defaults; null for no limit by address. */
-  get settings(): LockoutSettings {
-    const addressLimits = this.#addressLimits === undefined ? null : writtenLimits(this.#addressLimits);
-    return { store: this.#store, limits: writtenLimits(this.#limits), addressLimits };
+  /** The devices whose attempts are counted apart. */
+  get devices(): KnownDevices | undefined {
+    return this.#settings.devices;
+  }
+
+  /** What is enforced. */
+  get settings(): LockoutFacts {
+    return factsOfLockout(this.#settings);
   }
 
   /**
-   * Counts one attempt before its secret is looked at.
+   * Counts one attempt before its secret is looked at: that of a known device in its own lane, or, when that is closed,
+   * among those of strangers.
    *
    * @throws {StoreUnavailable} when the store cannot decide: the attempt must then be refused.
    */
   async reserve(names: AttemptNames, guessed: Guessed = 'password'): Promise<ReservedAttempt | Locked> {
-    const subjects = this.#subjects(names, guessed);
-    const [account] = subjects;
-    const decision = await ask(() => this.#store.reserveAttempt(subjects), isDecisionFor(subjects.length));
+    const [first, second] = this.#lanes.ofAttempt(names, guessed);
+    const attempt = await this.#reserveIn(first);
+    if (attempt.granted || second === undefined) return attempt;
+    const other = await this.#reserveIn(second);
+    if (other.granted) return other;
+    return attempt.retryAfterSeconds < other.retryAfterSeconds ? attempt : other;
+  }
+
+  async #reserveIn({ lane, subjects, subject }: LaneAttempt): Promise<ReservedAttempt | Locked> {
+    const { store } = this.#settings;
+    const decision = await ask(() => store.reserveAttempt(subjects), isDecisionFor(subjects.length));
     if (!decision.granted) {
       const { busy, closedForMs } = decision;
       return {
         granted: false,
         busy,
         retryAfterSeconds: busy ? 1 : seconds(closedForMs),
-        subject: account.key,
+        subject: subjectKey(subject),
         whose: decision.subject === 0 ? 'account' : 'address',
       };
     }
@@ -111,87 +82,110 @@ export class Lockout {
     const end = (): boolean => !ended && (ended = true);
     return {
       granted: true,
-      subject: account.key,
+      subject,
       time,
       giveBack: async () => {
-        if (end()) await ask(() => this.#store.releaseAttempt(subjects, stamps), isNothing);
+        if (end()) await ask(() => store.releaseAttempt(subjects, stamps), isNothing);
       },
       fail: async () => {
         if (!end() || !full) return { account: 0, address: 0 };
-        const [accountMs = 0, addressMs = 0] = await ask(
-          () => this.#store.lockAttempts(subjects, stamps),
+        const [first = 0, addressMs = 0] = await ask(
+          () => store.lockAttempts(subjects, stamps),
           isCounts(subjects.length),
         );
-        return { account: seconds(accountMs), address: seconds(addressMs) };
+        if (lane === 'devices') return { account: 0, address: 0, devices: seconds(first) };
+        return { account: seconds(first), address: seconds(addressMs) };
       },
     };
   }
 
   /**
    * Whether the account behind `subject` is closed now, or has been locked since `since` (store time in
-   * microseconds): a login begun before a lock does not outlive it.
+   * microseconds): a login begun before a lock does not outlive it. It is asked of the lane that the login was counted
+   * in, so strangers who lock theirs end no login of a known device.
    */
   async check(subject: string, since: number): Promise<Locked | { granted: true; lockedSince: boolean }> {
-    const { busy, closedForMs, lockedAt } = await this.#read({ key: subject, limits: this.#limits });
+    const place = this.#lanes.ofLogin(subject);
+    if (place === null) return { granted: true, lockedSince: true };
+    const { busy, closedForMs, lockedAt } = await this.#read(place.counted);
     if (closedForMs > 0 && !busy) {
-      return { granted: false, busy, retryAfterSeconds: seconds(closedForMs), subject, whose: 'account' };
+      // A device that begins anew may find the lane of strangers open: it is not told to wait.
+      if (place.lane === 'devices') return { granted: true, lockedSince: true };
+      const retryAfterSeconds = seconds(closedForMs);
+      return { granted: false, busy, retryAfterSeconds, subject: subjectKey(subject), whose: 'account' };
     }
     return { granted: true, lockedSince: lockedAt >= Math.floor(since / 1000) };
   }
 
   /** How an account stands, by its identifier or by the id that the `subject` option resolves it to. */
   async status(account: string | readonly string[], guessed: Guessed = 'password'): Promise<LockoutStatus> {
-    const states = await Promise.all(
-      this.#keysOf(account, guessed).map((key) => this.#read({ key, limits: this.#limits })),
-    );
-    const closedForMs = Math.max(...states.map((state) => state.closedForMs));
-    const failures = this.#limits.map((_, index) =>
+    const { strangers, devices } = this.#lanes.ofAccount(account, guessed);
+    const [status, ofDevices] = await Promise.all([this.#standing(strangers), this.#standing(devices)]);
+    return devices.length === 0 ? status : { ...status, devices: ofDevices };
+  }
+
+  /** What events call an account, by its identifier and by its id: `subject`. */
+  subjectsOf(account: string | readonly string[]): readonly string[] {
+    return this.#lanes.ofAccount(account, 'password').strangers.map(({ key }) => key);
+  }
+
+  /** Forgets the account's failures, in all its lanes, and nobody else's. Answers whether there were any. */
+  async unlock(account: string | readonly string[], guessed: Guessed = 'password'): Promise<boolean> {
+    const { strangers, devices } = this.#lanes.ofAccount(account, guessed);
+    return this.#clear([...strangers, ...devices]);
+  }
+
+  /** Forgets the failures of an account's known devices, which share a lane. Answers whether there were any. */
+  async unlockDevices(account: string | readonly string[]): Promise<boolean> {
+    return this.#clear(this.#lanes.ofAccount(account, 'password').devices);
+  }
+
+  /**
+   * How an address stands; an IPv6 address by its /64.
+   *
+   * @throws {TypeError} when it is no address.
+   */
+  statusOfAddress(address: string): Promise<LockoutStanding> {
+    return this.#standing(this.#ofAddress('statusOfAddress', address));
+  }
+
+  /** Forgets the failures from an address, which go on counting for their accounts. Answers whether there were any. */
+  async unlockAddress(address: string): Promise<boolean> {
+    return this.#clear(this.#ofAddress('unlockAddress', address));
+  }
+
+  /** Why the store keeps less than it promises, as far as it knows by now. */
+  weaknesses(): readonly string[] {
+    return this.#settings.store.weaknesses?.() ?? [];
+  }
+
+  #ofAddress(owner: string, address: string): readonly LaneSubject[] {
+    // A source, as it is counted, stands for itself.
+    const source = addressSource(address.replace(/::\/64$/, '::'));
+    if (source === null)
+      throw new TypeError(`${owner}: address must be an IP address, not ${describe(address)}`);
+    const subject = this.#lanes.address(source);
+    return subject === undefined ? [] : [subject];
+  }
+
+  async #standing(subjects: readonly LaneSubject[]): Promise<LockoutStanding> {
+    const states = await Promise.all(subjects.map((subject) => this.#read(subject)));
+    const closedForMs = Math.max(0, ...states.map((state) => state.closedForMs));
+    const failures = (subjects[0]?.limits ?? []).map((_, index) =>
       Math.max(...states.map(({ counts }) => counts[index] ?? 0)),
     );
     return { locked: closedForMs > 0, retryAfterSeconds: seconds(closedForMs), failures };
   }
 
-  /** Forgets the account's failures, and nobody else's. Answers whether there were any. */
-  async unlock(account: string | readonly string[], guessed: Guessed = 'password'): Promise<boolean> {
-    const keys = this.#keysOf(account, guessed);
+  async #clear(subjects: readonly LaneSubject[]): Promise<boolean> {
+    const { store } = this.#settings;
     const cleared = await Promise.all(
-      keys.map((key) => ask(() => this.#store.clearAttempts({ key, limits: this.#limits }), isBoolean)),
+      subjects.map((subject) => ask(() => store.clearAttempts(subject), isBoolean)),
     );
     return cleared.includes(true);
   }
 
-  /** Why the store keeps less than it promises, as far as it knows by now. */
-  weaknesses(): readonly string[] {
-    return this.#store.weaknesses?.() ?? [];
+  #read(subject: LaneSubject): Promise<AttemptStatus> {
+    return ask(() => this.#settings.store.readAttempts(subject), isStatusFor(subject.limits.length));
   }
-
-  #subjects(names: AttemptNames, guessed: Guessed): [AttemptSubject, ...AttemptSubject[]] {
-    const { identifier, account, address } = names;
-    const kept = account === undefined ? ['identifier', identifier] : ['account', ...[account].flat()];
-    const subject = { key: keyOf(guessed, this.#limits, kept), limits: this.#limits };
-    if (address === undefined || this.#addressLimits === undefined) return [subject];
-    const key = keyOf(guessed, this.#addressLimits, ['address', address]);
-    return [subject, { key, limits: this.#addressLimits }];
-  }
-
-  #keysOf(account: string | readonly string[], guessed: Guessed): string[] {
-    const identifier = canonicalIdentifier(account);
-    const names = [
-      ['account', ...[account].flat()],
-      ...(identifier === null ? [] : [['identifier', identifier]]),
-    ];
-    return names.map((name) => keyOf(guessed, this.#limits, name));
-  }
-
-  #read(subject: AttemptSubject): Promise<AttemptStatus> {
-    return ask(() => this.#store.readAttempts(subject), isStatusFor(subject.limits.length));
-  }
-}
-
-/** Under other limits a record would be cut to the wrong length: each set of limits keeps records of its own. */
-function keyOf(guessed: Guessed, limits: readonly AttemptLimit[], name: readonly string[]): string {
-  const policy = limits
-    .map(({ failures, withinMs, lockMs }) => `${failures}/${withinMs}/${lockMs}`)
-    .join(',');
-  return keyHash(guessed, policy, ...name);
 }

@@ -6,7 +6,7 @@ const proofLifetimeMs = 300_000;
 /** A pending login as its handle proved it: whose it is, and since when. */
 export interface ResumedLogin {
   readonly account: Account;
-  /** The lockout's key that the password step was counted under. */
+  /** Where the password step was counted, as the lockout wrote it. */
   readonly subject: string | undefined;
   /** Store time in microseconds at which the login began. */
   readonly startedAt: number;
@@ -23,10 +23,14 @@ export interface CountedLogin {
   readonly identifier: string;
   /** The account that the app says the identifier belongs to, null for none; undefined where it was not asked. */
   readonly account: string | null | undefined;
+  /** Where it is counted, as the lockout writes it. */
   readonly subject: string;
   readonly startedAt: number;
   readonly giveBack: () => Promise<void>;
 }
+
+/** Whether a login comes from a device that completed one of the same name before. */
+export type LoginDevice = 'known' | 'new';
 
 /** Everything that a token says of the login that it was issued for. */
 export interface ProvenLogin {
@@ -52,6 +56,8 @@ export class Login {
   #lockoutPassed = false;
   #factorPassed = false;
   #spent = false;
+  #device: LoginDevice | undefined;
+  #hasCookies = true;
   #returned: Promise<void> = Promise.resolve();
 
   /** Undefined until the password or a pending login proved it. */
@@ -91,6 +97,21 @@ export class Login {
     return this.#startedAt;
   }
 
+  /** A token was issued on it. */
+  get spent(): boolean {
+    return this.#spent;
+  }
+
+  /** Undefined where no devices are known. */
+  get device(): LoginDevice | undefined {
+    return this.#device;
+  }
+
+  /** False for a client that is no browser: it is no device. */
+  get hasCookies(): boolean {
+    return this.#hasCookies;
+  }
+
   /** Settles once the reserved attempt has been given back; rejects if that failed. */
   get returned(): Promise<void> {
     return this.#returned;
@@ -106,6 +127,16 @@ export class Login {
   /** The lockout found the account of a resumed login open. */
   passLockout(): void {
     this.#lockoutPassed = true;
+  }
+
+  /** Whether a device asks that logged in before; it proves nothing. */
+  meetDevice(device: LoginDevice): void {
+    this.#device = device;
+  }
+
+  /** The client is a program: no cookie of it is read, and none is given to it. */
+  ignoreCookies(): void {
+    this.#hasCookies = false;
   }
 
   failPassword(): void {

@@ -1,5 +1,6 @@
+import { addressSource } from '../core/address-source.js';
 import type { AuthContext } from './auth-state.js';
-import { addressSource, clientAddress, isAddressSpoofable } from './client-address.js';
+import { clientAddress, isAddressSpoofable } from './client-address.js';
 import { emitWeakness } from './events.js';
 
 /** What the `subject` option may answer: an account's id or its parts, or null for nobody's name. */

@@ -1,5 +1,6 @@
 import type { Locked, ReservedAttempt } from '../core/attempt.js';
 import type { Tried } from '../core/auth-event.js';
+import { subjectKey } from '../core/lockout-lanes.js';
 import type { Login } from '../core/login.js';
 import type { AuthContext } from './auth-state.js';
 import { statusOf } from './error-status.js';
@@ -16,10 +17,11 @@ export async function settleAttempt(
   if (login.password === 'verified') return login.returned;
   if (login.password === 'open' && !answered401) return attempt.giveBack();
   const about = triedBy(login);
-  const { account, address } = await attempt.fail();
+  const { account, address, devices = 0 } = await attempt.fail();
   emitEvent(ctx, { name: 'login.failed', reason: 'wrong password', ...about });
-  const { subject } = attempt;
+  const subject = subjectKey(attempt.subject);
   if (account > 0) emitEvent(ctx, { name: 'account.locked', retryAfterSeconds: account, ...about, subject });
+  if (devices > 0) emitEvent(ctx, { name: 'devices.locked', retryAfterSeconds: devices, ...about, subject });
   if (address > 0) emitEvent(ctx, { name: 'address.locked', retryAfterSeconds: address });
 }
 
@@ -41,5 +43,5 @@ export function isUnauthorized(error: unknown): boolean {
 function triedBy({ counted }: Login): Tried {
   if (counted === undefined) return {};
   const { subject, account } = counted;
-  return { subject, ...(account !== undefined && { account }) };
+  return { subject: subjectKey(subject), ...(account !== undefined && { account }) };
 }

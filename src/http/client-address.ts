@@ -1,4 +1,4 @@
-import { isIPv4, isIPv6, SocketAddress } from 'node:net';
+import { canonicalAddress } from '../core/address-source.js';
 import type { AuthContext } from './auth-state.js';
 
 /**
@@ -13,32 +13,4 @@ export function isAddressSpoofable(ctx: AuthContext): boolean {
 export function clientAddress(ctx: AuthContext): string {
   const address = isAddressSpoofable(ctx) ? ctx.req.socket.remoteAddress : ctx.ip;
   return canonicalAddress(address ?? '') ?? '';
-}
-
-/**
- * One spelling per source: IPv4-mapped IPv6 is IPv4, other IPv6 is cut to its /64, the least that one
- * customer holds. Null for what is no address.
- */
-export function addressSource(address: string): string | null {
-  const canonical = canonicalAddress(address);
-  if (canonical === null || !isIPv6(canonical)) return canonical;
-  const [head = '', tail] = canonical.split('::');
-  const left = head === '' ? [] : head.split(':');
-  const right = tail === undefined || tail === '' ? [] : tail.split(':');
-  const zeros = tail === undefined ? 0 : 8 - left.length - right.length;
-  const groups = [...left, ...Array<string>(Math.max(zeros, 0)).fill('0'), ...right];
-  return `${groups.slice(0, 4).join(':')}::/64`;
-}
-
-function canonicalAddress(address: string): string | null {
-  if (isIPv4(address)) return address;
-  const [bare = ''] = address.split('%');
-  const family = isIPv6(bare) ? 'ipv6' : 'ipv4';
-  try {
-    const canonical = new SocketAddress({ address: bare, family }).address;
-    const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/.exec(canonical)?.[1];
-    return mapped ?? canonical;
-  } catch {
-    return null;
-  }
 }

@@ -14,6 +14,7 @@ const demands = {
   auditSecondFactors: 'mount it after requireToken',
   secondFactorRoutes: 'mount them behind requireToken',
   tokenRoutes: 'mount them behind requireToken',
+  deviceRoutes: 'mount them behind requireToken',
   robotTokenRoutes: 'mount them behind requireToken',
   revokeOtherTokens: 'mount it after requireToken and before the handler',
   oauthRoutes:

@@ -1,11 +1,13 @@
 import { canonicalIdentifier } from '../core/identifier.js';
 import { demandInstance } from '../core/instance.js';
+import { deviceName, deviceNameIn } from '../core/lockout-lanes.js';
 import { Lockout } from '../core/lockout.js';
 import type { Login, ResumedLogin } from '../core/login.js';
 import { callback, readOptions } from '../core/options.js';
 import { isUnauthorized, refuseLocked, settleAttempt } from '../http/attempt.js';
 import { isSubject, sourceOf, trustedAddress, type Subject } from '../http/attempt-names.js';
 import type { AuthContext, AuthMiddleware } from '../http/auth-state.js';
+import { meetDevice, rememberDevice } from '../http/device-cookie.js';
 import { emitWeakness } from '../http/events.js';
 import { bodyField, type FieldReader } from '../http/fields.js';
 import { askHook } from '../http/hook.js';
@@ -70,7 +72,10 @@ export function lockout(attempts: Lockout, options: LockoutMiddlewareOptions = {
     const account = asked.answer;
     const address = sourceOf(readAddress(ctx));
     const names = { identifier, account: account ?? undefined, address };
-    const attempt = await decided(ctx, attempts.reserve(names));
+    const device = attempts.devices && deviceName(names);
+    const isKnownDevice = await meetDevice(ctx, login, attempts.devices, device);
+    if (isKnownDevice === undefined) return;
+    const attempt = await decided(ctx, attempts.reserve({ ...names, isKnownDevice }));
     if (attempt === undefined) return;
     const owner = typeof account === 'object' && account !== null ? undefined : account;
     if (!attempt.granted) return refuseLocked(ctx, attempt, owner);
@@ -90,6 +95,7 @@ export function lockout(attempts: Lockout, options: LockoutMiddlewareOptions = {
       throw error;
     }
     await decided(ctx, settleAttempt(ctx, login, attempt, ctx.status === 401));
+    await rememberDevice(ctx, login, attempts.devices, device);
   };
 
   async function passResumed(
@@ -105,7 +111,10 @@ export function lockout(attempts: Lockout, options: LockoutMiddlewareOptions = {
     if (state === undefined) return;
     if (!state.granted) return refuseLocked(ctx, state, account.id);
     if (state.lockedSince) return refuse(ctx, 'pending_login_invalid');
+    const device = deviceNameIn(key);
+    if ((await meetDevice(ctx, login, attempts.devices, device)) === undefined) return;
     login.passLockout();
-    return next();
+    await next();
+    await rememberDevice(ctx, login, attempts.devices, device);
   }
 }

@@ -5,6 +5,7 @@ import { isSameAccount, resetFactors } from '../core/factor-reset.js';
 import { freshLoginRule, freshLoginRules, type FreshLoginOptions } from '../core/fresh-login.js';
 import { demandInstance } from '../core/instance.js';
 import { callback, readOptions, required } from '../core/options.js';
+import { knownDevices, type KnownDevices } from '../core/known-devices.js';
 import { SecondFactors } from '../core/second-factors.js';
 import { isBoolean } from '../core/store-call.js';
 import type { AuthContext, AuthMiddleware } from '../http/auth-state.js';
@@ -39,6 +40,12 @@ export interface ResetSecondFactorsOptions extends FreshLoginOptions {
   /** The target's tokens end with its factors. */
   readonly tokens: AccessTokens;
   /**
+   * The target's known devices are forgotten too.
+   *
+   * @default they stay known
+   */
+  readonly devices?: KnownDevices;
+  /**
    * Loads the acting account again, by its id, with the role that it has now; null when it may do nothing any more.
    *
    * @default the account of the token
@@ -67,13 +74,14 @@ export function resetSecondFactors(
   const read = readOptions<ResetSecondFactorsOptions>('resetSecondFactors', options, {
     ...freshLoginRules,
     tokens: required({ demand: 'made by new AccessTokens()', accepts: (v) => v instanceof AccessTokens }),
+    devices: knownDevices,
     actor: callback,
     target: required(callback),
     mayReset: required(callback),
     audit: required(callback),
   });
   const { withinSeconds, factor = 'always' } = read;
-  const { tokens, actor: findAccount, target: findTarget, mayReset, audit } = read;
+  const { tokens, devices, actor: findAccount, target: findTarget, mayReset, audit } = read;
   const rule = freshLoginRule(withinSeconds, factor);
 
   return async function resetSecondFactors(ctx) {
@@ -98,7 +106,7 @@ export function resetSecondFactors(
       () => true,
     );
     if (kept === undefined) return;
-    const removed = await decided(ctx, resetFactors(factors, tokens, target));
+    const removed = await decided(ctx, resetFactors(factors, tokens, target, devices));
     if (removed === undefined) return;
     ctx.status = 204;
     emitEvent(ctx, { name: 'factors.reset', account: target.id, actor: actor.id, count: removed.length });

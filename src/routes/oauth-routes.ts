@@ -103,11 +103,13 @@ export function oauthRoutes(tokens: AccessTokens, options: OAuthRoutesOptions): 
     takeRefusal(ctx);
     for (const header of ['WWW-Authenticate', 'Retry-After']) ctx.remove(header);
     // A lockout around the endpoint would neither see the 401 of a wrong password nor tell it from a client's.
-    const { lockoutPassed, password } = loginOf(ctx);
+    const login = loginOf(ctx);
+    const { lockoutPassed, password } = login;
     if (lockoutPassed || password !== 'open') {
       refuseMisordered(ctx, 'oauthRoutes');
       return translateRefusal(ctx);
     }
+    login.ignoreCookies();
     const form = readForm(ctx);
     if (form === undefined) return;
     const client = demandClient(ctx, clients, issuer, form);

@@ -1,7 +1,8 @@
 import { describe, expect, it } from '@jest/globals';
 import Koa from 'koa';
+import { addressSource } from '../../src/core/address-source.js';
 import type { AuthContext } from '../../src/http/auth-state.js';
-import { addressSource, clientAddress, isAddressSpoofable } from '../../src/http/client-address.js';
+import { clientAddress, isAddressSpoofable } from '../../src/http/client-address.js';
 
 function context(settings: { proxy?: boolean; maxIpsCount?: number }, forwarded?: string): AuthContext {
   const app = new Koa(settings);

@@ -723,7 +723,7 @@ const hooks = { target: () => null, mayReset: () => false, audit: () => {} };
 describe('resetSecondFactors rejects bad options', () => {
   const factors = anyFactors();
   const given = { ...hooks, tokens: anyTokens };
-  const takes = 'it takes withinSeconds, factor, tokens, actor, target, mayReset, audit';
+  const takes = 'it takes withinSeconds, factor, tokens, devices, actor, target, mayReset, audit';
   const owner = 'resetSecondFactors:';
   it.each<[unknown, unknown, string]>([
     [undefined, given, `${owner} the first argument must be made by new SecondFactors(), not undefined`],

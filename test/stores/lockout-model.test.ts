@@ -305,6 +305,8 @@ describe.each(kinds)('a lockout on %s', (kind) => {
       granted: false,
       busy: false,
       retryAfterSeconds: 59,
+      subject: expect.stringMatching(/^[0-9a-f]{64}$/),
+      whose: 'account',
     });
     expect(await attempts.status('alice')).toMatchObject({ locked: true, failures: [10, 10, 10] });
     clock.advance(58.999);
@@ -397,6 +399,8 @@ describe.each(kinds)('a lockout on %s', (kind) => {
       granted: false,
       busy: false,
       retryAfterSeconds: 90,
+      subject: expect.stringMatching(/^[0-9a-f]{64}$/),
+      whose: 'address',
     });
     expect(await fail(names('bob', { address: '192.0.2.2' }))).toBeDefined();
   });
