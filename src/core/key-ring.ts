@@ -80,7 +80,8 @@ export function readKeys(owner: string, keys: unknown): readonly Buffer[] {
   });
 }
 
-function readKey(given: unknown): Buffer | null {
+/** Null for what is no key. */
+export function readKey(given: unknown): Buffer | null {
   const key =
     typeof given === 'string' ? decodeKey(given) : given instanceof Uint8Array ? Buffer.from(given) : null;
   // 32 random bytes hold about 30 different ones; fewer than 16 happens to nobody and is a placeholder.

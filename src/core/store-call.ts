@@ -3,6 +3,9 @@ import { StoreUnavailable } from './errors.js';
 /** Longest wait for one store operation, in milliseconds. A refusal must go out within a second. */
 export const storeDeadlineMs = 700;
 
+/** Longest wait for a hook of the app, in milliseconds. */
+export const hookDeadlineMs = 5000;
+
 /**
  * Asks a store and takes nothing on trust: an error, silence past the deadline and a reply that `isReply`
  * does not know all become StoreUnavailable. An operation that timed out may still be applied, so it is never

@@ -1,9 +1,7 @@
 import { Busy, StoreUnavailable } from '../core/errors.js';
+import { hookDeadlineMs } from '../core/store-call.js';
 import type { AuthContext } from './auth-state.js';
 import { refuse, refuseUndecided } from './refuse.js';
-
-/** Longest wait for a hook of the app, in milliseconds. */
-export const hookDeadlineMs = 5000;
 
 /**
  * Asks a hook of the app. An error, an answer of the wrong kind and silence past the deadline are refusals, and

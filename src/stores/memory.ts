@@ -1,6 +1,7 @@
 import type { AttemptStore } from '../core/attempt-store.js';
 import type { DocumentStore } from '../core/document-store.js';
 import type { ChallengeStore, FactorStore } from '../core/factor-store.js';
+import type { LogStore } from '../core/log-store.js';
 import { callback, integer, readOptions } from '../core/options.js';
 import type { PendingLoginStore } from '../core/pending-store.js';
 import type { SessionStore } from '../core/session-store.js';
@@ -11,6 +12,7 @@ import { memoryClock } from './memory-clock.js';
 import { memoryCutoffs } from './memory-cutoffs.js';
 import { memoryDocuments } from './memory-documents.js';
 import { memoryChallenges, memoryFactors } from './memory-factors.js';
+import { memoryLog } from './memory-log.js';
 import { memoryPending } from './memory-pending.js';
 import { memorySessions } from './memory-sessions.js';
 import { memoryTokens } from './memory-tokens.js';
@@ -23,6 +25,7 @@ export type Store = AttemptStore &
   ChallengeStore &
   SessionStore &
   DocumentStore &
+  LogStore &
   InspectedStore;
 
 export interface MemoryStoreOptions {
@@ -65,6 +68,7 @@ export function memoryStore(options: MemoryStoreOptions = {}): Store {
     ...memoryChallenges(clock, maxEntries),
     ...memorySessions(clock, maxEntries),
     ...memoryDocuments(clock, maxEntries),
+    ...memoryLog(clock, maxEntries),
     weaknesses: () => (inProduction ? [weakness] : []),
     inspectStore: async () => ({ kind: 'memory', isShared: false, isDurable: false, weaknesses: [weakness] }),
   };

@@ -7,6 +7,7 @@ import { redisDocuments } from './redis-documents.js';
 import { EvictionWatch } from './redis-eviction.js';
 import { redisChallenges, redisFactors } from './redis-factors.js';
 import { inspectRedis } from './redis-inspection.js';
+import { redisLog } from './redis-log.js';
 import { redisPending } from './redis-pending.js';
 import { ReplicaWatch } from './redis-replicas.js';
 import { redisSessions } from './redis-sessions.js';
@@ -83,6 +84,7 @@ export function redisStore(redis: RedisClient, options: RedisStoreOptions = {}):
     ...redisChallenges(connection),
     ...redisSessions(connection),
     ...redisDocuments(connection),
+    ...redisLog(connection),
     weaknesses: () => eviction.weaknesses,
     inspectStore: () => inspectRedis(connection),
     watchTokens: (watcher, maxStaleMs) => {

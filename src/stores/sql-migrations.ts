@@ -84,9 +84,29 @@ async function createTables(db: SqlDatabase, prefix: string): Promise<void> {
     .execute();
   await ending('sessions', 'id').addColumn('record', 'text', needed).execute();
   await ending('documents', 'id').addColumn('record', 'text', needed).execute();
-  for (const [table, column] of indexes) {
+  await schema
+    .createTable(names.log)
+    .addColumn('position', 'bigint', key)
+    .addColumn('batch', 'varchar(36)', needed)
+    .addColumn('written', 'bigint', needed)
+    .addColumn('time', 'bigint', needed)
+    .addColumn('account', hash)
+    .addColumn('organisation', hash)
+    .addColumn('request', hash)
+    .addColumn('seal', hash, needed)
+    .addColumn('record', 'text', needed)
+    .execute();
+  await schema
+    .createTable(names.heads)
+    .addColumn('id', hash, key)
+    .addColumn('position', 'bigint', needed)
+    .addColumn('written', 'bigint', needed)
+    .addColumn('seal', hash, needed)
+    .execute();
+  for (const [table, ...columns] of indexes) {
+    const name = [names[table], ...columns].join('_');
     // oxlint-disable-next-line no-await-in-loop -- statements of one transaction
-    await schema.createIndex(`${names[table]}_${column}`).on(names[table]).column(column).execute();
+    await schema.createIndex(name).on(names[table]).columns(columns).execute();
   }
 }
 
@@ -100,6 +120,12 @@ const indexes = [
   ['challenges', 'ends'],
   ['sessions', 'ends'],
   ['documents', 'ends'],
+  ['log', 'batch'],
+  ['log', 'written'],
+  ['log', 'time', 'position'],
+  ['log', 'account', 'time', 'position'],
+  ['log', 'organisation', 'time', 'position'],
+  ['log', 'request', 'time', 'position'],
 ] as const;
 
 async function dropTables(db: SqlDatabase, prefix: string): Promise<void> {

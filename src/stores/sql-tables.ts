@@ -1,4 +1,6 @@
 import type { ColumnType } from 'kysely';
+import type { LogKeys } from '../core/log-store.js';
+import { asciiJson } from '../core/printable.js';
 import { isCount, nonsense } from '../core/store-call.js';
 
 /** What a driver hands out is parsed before it is used: for a bigint, pg gives a string. */
@@ -51,6 +53,23 @@ export interface SqlTables {
   };
   readonly sessions: Ending & { readonly id: string; readonly record: Column<string> };
   readonly documents: Ending & { readonly id: string; readonly record: Column<string> };
+  readonly log: LogKeys & {
+    readonly position: Column<number>;
+    /** Of the batch that it came with: the same for all of them. */
+    readonly batch: string;
+    /** Both in milliseconds. */
+    readonly written: Column<number>;
+    readonly time: Column<number>;
+    readonly seal: string;
+    readonly record: Column<string>;
+  };
+  /** One row: where the log ends, and when that was written. */
+  readonly heads: {
+    readonly id: string;
+    readonly position: Column<number>;
+    readonly written: Column<number>;
+    readonly seal: string;
+  };
 }
 
 export type SqlTableNames = { readonly [K in keyof SqlTables]: K };
@@ -65,6 +84,8 @@ const tables = [
   'challenges',
   'sessions',
   'documents',
+  'log',
+  'heads',
 ] as const;
 
 /** Names with the prefix. Their types leave it out, so that queries are checked against the columns. */
@@ -85,10 +106,7 @@ export function wholeOf(value: unknown): number {
  * characters.
  */
 export function writeRecord(record: string): string {
-  return JSON.stringify(record).replaceAll(
-    /[^ -~]/g,
-    (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`,
-  );
+  return asciiJson(record);
 }
 
 export function readRecord(value: unknown): string {

@@ -1,6 +1,7 @@
 import type { AttemptStore } from '../core/attempt-store.js';
 import type { DocumentStore } from '../core/document-store.js';
 import type { ChallengeStore, FactorStore } from '../core/factor-store.js';
+import type { LogStore } from '../core/log-store.js';
 import { describe, readOptions } from '../core/options.js';
 import type { PendingLoginStore } from '../core/pending-store.js';
 import type { SessionStore } from '../core/session-store.js';
@@ -13,8 +14,9 @@ import { sqlCutoffs } from './sql-cutoffs.js';
 import { dialectOf, type SqlDialect } from './sql-dialect.js';
 import { sqlDocuments } from './sql-documents.js';
 import { sqlFactors } from './sql-factors.js';
-import { defaultSqlPrefix, sqlPrefix, type SqlDatabase } from './sql-migrations.js';
 import { inspectSql } from './sql-inspection.js';
+import { sqlLog } from './sql-log.js';
+import { defaultSqlPrefix, sqlPrefix, type SqlDatabase } from './sql-migrations.js';
 import { sqlPending } from './sql-pending.js';
 import { sqlSessions } from './sql-sessions.js';
 import { tableNames } from './sql-tables.js';
@@ -38,6 +40,7 @@ export interface SqlStore
     ChallengeStore,
     SessionStore,
     DocumentStore,
+    LogStore,
     InspectedStore {}
 
 /**
@@ -63,6 +66,7 @@ export function sqlStore(kysely: SqlDatabase, options: SqlStoreOptions = {}): Sq
     ...sqlSessions(connection),
     ...sqlDocuments(connection),
     inspectStore: () => inspectSql(connection),
+    ...sqlLog(connection),
   };
 }
 

@@ -1,7 +1,8 @@
-import { randomBytes } from 'node:crypto';
+import { randomBytes, randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import type { AttemptDecision, AttemptSubject } from '../../src/core/attempt-store.js';
 import type { AttemptLimit } from '../../src/core/attempt-window.js';
+import type { LogSearch, NewStoredEntry, StoredEntry } from '../../src/core/log-store.js';
 import type { Store } from '../../src/stores/memory.js';
 
 /** A store, and a way to let time pass by its clock. */
@@ -39,6 +40,18 @@ function times<T>(count: number, make: (index: number) => Promise<T>): Promise<T
   return Promise.all(Array.from({ length: count }, (_, index) => make(index)));
 }
 
+const day = 86_400_000;
+const batchId = (): string => randomUUID();
+const logKey = (): string => randomBytes(8).toString('hex');
+
+const timesOf = (entries: readonly StoredEntry[]): number[] => entries.map(({ time }) => time);
+
+/** An entry of a moment, found by nothing but that. */
+function logged(time: number, more: Partial<NewStoredEntry> = {}): NewStoredEntry {
+  const keys = { account: null, organisation: null, request: null };
+  return { ...keys, time, record: `{"at":${time}}`, seal: '', ...more };
+}
+
 type Granted = Extract<AttemptDecision, { granted: true }>;
 
 function granted(decision: AttemptDecision): Granted {
@@ -70,6 +83,20 @@ export function describeStore(name: string, makeStore: () => Promise<StoreUnderT
     }
 
     const recordOf = async (key: string) => (await store.readDocument(key)).record;
+
+    const append = (entries: readonly NewStoredEntry[], id = batchId(), retentionMs = day) =>
+      store.appendLog({ id, entries, retentionMs, expected: undefined });
+    const search = (more: Partial<LogSearch> = {}) =>
+      store.searchLog({
+        by: null,
+        since: 0,
+        until: null,
+        before: null,
+        limit: 200,
+        retentionMs: day,
+        ...more,
+      });
+    const headNow = async () => (await store.walkLog(1, 1, day)).head;
 
     /** What every method says of a pending login. */
     const askedOf = async (account: string, handle: string): Promise<unknown[]> => [
@@ -950,6 +977,158 @@ export function describeStore(name: string, makeStore: () => Promise<StoreUnderT
         expect(await recordOf(key)).toBe(record);
         expect(await store.replaceDocument(key, record, `1 ${record}`, minute)).toBe(true);
         expect(await recordOf(key)).toBe(`1 ${record}`);
+      });
+    });
+
+    describe('keeps a log so that', () => {
+      it('what was written in a batch is read as it was, in one order without gaps', async () => {
+        const before = Math.floor((await startLogin()) / 1000);
+        const { position: start } = await headNow();
+        const given = [
+          logged(1000, { account: logKey(), seal: 'seal-1' }),
+          logged(1000, { organisation: logKey(), record: 'two' }),
+          logged(999, { request: logKey(), seal: 'x_Y' }),
+        ];
+        const end = { position: start + 3, seal: 'x_Y' };
+        expect(await append(given)).toEqual({ appended: true, head: end });
+        const { entries, head, isOver } = await store.walkLog(start + 1, 10, day);
+        expect({ head, isOver }).toEqual({ head: end, isOver: false });
+        const writtenAt = entries[0]?.writtenAt ?? 0;
+        expect(writtenAt).toBeGreaterThanOrEqual(before);
+        expect(writtenAt).toBeLessThanOrEqual(Math.ceil((await startLogin()) / 1000));
+        expect(entries).toEqual(
+          given.map((one, index) => ({ ...one, position: start + 1 + index, writtenAt, isFound: true })),
+        );
+        expect((await store.walkLog(start + 2, 1, day)).entries).toEqual(entries.slice(1, 2));
+        expect((await store.walkLog(start + 4, 10, day)).entries).toEqual([]);
+      });
+
+      it('the newest comes first, of one moment the one written last, and pages miss and repeat none', async () => {
+        const account = logKey();
+        const by = { key: 'account', value: account } as const;
+        const moments = [5, 3, 9, 3, 3, 7, 1, 9];
+        await append(moments.slice(0, 5).map((time) => logged(time, { account })));
+        await append(moments.slice(5).map((time) => logged(time, { account })));
+        const whole = await search({ by });
+        expect(timesOf(whole.entries)).toEqual([9, 9, 7, 5, 3, 3, 3, 1]);
+        expect(whole.next).toBeNull();
+        const positions = whole.entries.filter(({ time }) => time === 3).map(({ position }) => position);
+        expect(positions).toEqual(positions.toSorted((a, b) => b - a));
+        for (const limit of [1, 2, 3, 8]) {
+          const seen: StoredEntry[] = [];
+          let before: LogSearch['before'] = null;
+          do {
+            const page = await search({ by, limit, before });
+            seen.push(...page.entries);
+            before = page.next;
+            // What is written meanwhile is newer, and moves nothing.
+            await append([logged(20, { account: logKey() })]);
+          } while (before !== null);
+          expect(seen).toEqual(whole.entries);
+        }
+      });
+
+      it('an entry is found by account, organisation, request and time, and by nothing that only looks like it', async () => {
+        const [account, organisation, request, other] = [logKey(), logKey(), logKey(), logKey()];
+        await append([
+          logged(1010, { account, organisation, request }),
+          logged(1020, { account, request: other }),
+          logged(1030, { organisation, account: other }),
+          logged(1040, { request, organisation: other }),
+          logged(1050),
+        ]);
+        const by = async (key: 'account' | 'organisation' | 'request', value: string, more = {}) =>
+          timesOf((await search({ by: { key, value }, ...more })).entries);
+        expect(await by('account', account)).toEqual([1020, 1010]);
+        expect(await by('organisation', organisation)).toEqual([1030, 1010]);
+        expect(await by('request', request)).toEqual([1040, 1010]);
+        expect(await by('organisation', account)).toEqual([]);
+        expect(await by('account', account, { since: 1010, until: 1020 })).toEqual([1010]);
+        expect(await by('account', account, { since: 1011 })).toEqual([1020]);
+        expect(await by('account', account, { since: 1020, until: 1020 })).toEqual([]);
+        const all = await search({ since: 1010, until: 1051 });
+        expect(timesOf(all.entries)).toEqual([1050, 1040, 1030, 1020, 1010]);
+        const [, second] = all.entries;
+        expect(timesOf((await search({ since: 1010, until: 1031, before: second ?? null })).entries)).toEqual(
+          [1030, 1020, 1010],
+        );
+      });
+
+      it('a batch that is sent again is in it once, also by 20 at once', async () => {
+        const id = batchId();
+        const account = logKey();
+        const entries = [logged(1, { account }), logged(2, { account, seal: 'end' })];
+        const replies = await times(20, () => append(entries, id));
+        await append([logged(3)]);
+        expect(new Set(replies.map(({ appended }) => appended))).toEqual(new Set([true]));
+        expect((await append(entries, id)).head).toEqual(await headNow());
+        expect(timesOf((await search({ by: { key: 'account', value: account } })).entries)).toEqual([2, 1]);
+      });
+
+      it('of 30 in parallel who expect the same end one writes, and the others learn where it is', async () => {
+        for (let round = 0; round < 3; round += 1) {
+          const expected = await headNow();
+          const replies = await times(30, (i) =>
+            store.appendLog({
+              id: batchId(),
+              entries: [logged(1, { seal: `seal${i}` })],
+              retentionMs: day,
+              expected,
+            }),
+          );
+          const won = replies.findIndex(({ appended }) => appended);
+          const head = { position: expected.position + 1, seal: `seal${won}` };
+          expect(replies).toEqual(replies.map((_, i) => ({ appended: i === won, head })));
+        }
+        const head = await headNow();
+        for (const expected of [
+          { ...head, seal: '' },
+          { ...head, position: head.position - 1 },
+        ]) {
+          const entries = [logged(1)];
+          const reply = await store.appendLog({ id: batchId(), entries, retentionMs: day, expected });
+          expect(reply).toEqual({ appended: false, head });
+        }
+      });
+
+      it('50 batches of 4 in parallel are all there, each in a piece', async () => {
+        const organisation = logKey();
+        const { position: start } = await headNow();
+        await times(50, (i) =>
+          append([1, 2, 3, 4].map((time) => logged(time, { organisation, record: `${i} ${time}` }))),
+        );
+        const { entries } = await store.walkLog(start + 1, 1000, day);
+        expect(entries.map(({ position }) => position)).toEqual(entries.map((_, i) => start + 1 + i));
+        expect(entries).toHaveLength(200);
+        for (let i = 0; i < 200; i += 4) {
+          const batch = entries.slice(i, i + 4).map(({ record }) => record.split(' '));
+          expect(batch).toEqual([1, 2, 3, 4].map((time) => [batch[0]?.[0], String(time)]));
+        }
+        expect((await search({ by: { key: 'organisation', value: organisation } })).entries).toHaveLength(
+          200,
+        );
+      });
+
+      it('what was written longer ago than the retention is gone, and its place is not given again', async () => {
+        const account = logKey();
+        const by = { key: 'account', value: account } as const;
+        const { head } = await append([logged(1, { account }), logged(2, { account, seal: 'old' })]);
+        await pass(201);
+        expect(await search({ by, retentionMs: 200 })).toEqual({ entries: [], next: null });
+        expect(await store.walkLog(head.position - 1, 10, 200)).toEqual({ entries: [], head, isOver: true });
+        await append([logged(3, { account })], batchId(), 200);
+        const { entries } = await store.walkLog(1, 10, day);
+        expect(entries.map(({ position }) => position)).toEqual([head.position + 1]);
+        expect(timesOf((await search({ by })).entries)).toEqual([3]);
+        expect(timesOf((await search()).entries)).toEqual([3]);
+      });
+
+      it.each(Object.entries(oddTexts))('an entry of %s comes back as it was', async (_what, record) => {
+        const account = logKey();
+        const { head } = await append([logged(1, { account, record })]);
+        const { entries } = await search({ by: { key: 'account', value: account } });
+        expect(entries.map((one) => one.record)).toEqual([record]);
+        expect((await store.walkLog(head.position, 1, day)).entries).toEqual(entries);
       });
     });
   });
