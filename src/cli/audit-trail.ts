@@ -1,12 +1,10 @@
 import { isAccount } from '../core/account.js';
 import type { Asked } from './command.js';
 import { Failure, Misuse } from './failure.js';
-import type { LogPort } from './login-log-port.js';
-
-type Entry = Parameters<LogPort['append']>[0];
+import type { NewLogEntry } from '../core/log-entry.js';
 
 /** What an operator is about to do: kept before it is done. */
-export type Deed = Pick<Entry, 'name' | 'outcome' | 'account' | 'ip' | 'details'>;
+export type Deed = Pick<NewLogEntry, 'name' | 'outcome' | 'account' | 'ip' | 'details'>;
 
 /**
  * Keeps in the login log what an operator is about to do, and does it only then. Where no log is configured there is

@@ -3,10 +3,10 @@ import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { AccessTokens } from '../core/access-tokens.js';
 import { Lockout } from '../core/lockout.js';
+import { LoginLog } from '../core/login-log.js';
 import { own } from '../core/store-call.js';
 import { SecondFactors } from '../core/second-factors.js';
 import { Failure } from './failure.js';
-import type { LogPort } from './login-log-port.js';
 
 /** Looked for in the working directory, in this order, where no --config is given. */
 const defaultFiles = ['portcullis.config.js', 'portcullis.config.mjs'];
@@ -16,7 +16,7 @@ export interface Parts {
   readonly attempts: Lockout;
   readonly factors: SecondFactors;
   readonly tokens: AccessTokens;
-  readonly log: LogPort;
+  readonly log: LoginLog;
 }
 
 const makers: {
@@ -25,10 +25,7 @@ const makers: {
   attempts: { maker: 'new Lockout()', accepts: (value) => value instanceof Lockout },
   factors: { maker: 'new SecondFactors()', accepts: (value) => value instanceof SecondFactors },
   tokens: { maker: 'new AccessTokens()', accepts: (value) => value instanceof AccessTokens },
-  log: {
-    maker: 'new LoginLog()',
-    accepts: (value) => typeof value === 'object' && value !== null && 'query' in value,
-  },
+  log: { maker: 'new LoginLog()', accepts: (value) => value instanceof LoginLog },
 };
 
 /** The module of the app that says which store, limits and keys it uses: the same objects that its middleware has. */
@@ -52,7 +49,7 @@ export class ConfigModule {
     } catch (error) {
       throw new Failure(`${file} cannot be loaded: ${error instanceof Error ? error.message : 'it threw'}`);
     }
-    const standard = valueOf(loaded, 'default');
+    const standard = own(loaded, 'default');
     return new ConfigModule(file, { ...(isObject(standard) && standard), ...(loaded as object) });
   }
 
@@ -67,7 +64,7 @@ export class ConfigModule {
 
   /** @throws {Failure} where it is something else. */
   find<Name extends keyof Parts>(name: Name): Parts[Name] | undefined {
-    const value = valueOf(this.exported, name);
+    const value = own(this.exported, name);
     if (value === undefined || value === null) return undefined;
     const { maker, accepts } = makers[name];
     if (accepts(value)) return value as Parts[Name];
@@ -77,23 +74,13 @@ export class ConfigModule {
     );
   }
 
-  /** What else is exported, for the audit. */
-  get others(): Readonly<Record<string, unknown>> {
-    return this.exported as Record<string, unknown>;
-  }
-
   /** Lets the app close what it has opened. */
   async close(): Promise<void> {
-    const close = valueOf(this.exported, 'close');
+    const close = own(this.exported, 'close');
     if (typeof close === 'function') await (close as () => unknown)();
   }
 }
 
 function isObject(value: unknown): value is object {
   return typeof value === 'object' && value !== null;
-}
-
-/** Of a namespace or an object: what it has itself. */
-function valueOf(holder: unknown, name: string): unknown {
-  return own(holder, name);
 }

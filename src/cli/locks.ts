@@ -3,14 +3,15 @@ import type { SecondFactors } from '../core/second-factors.js';
 import { spanOf } from '../core/time-span.js';
 import type { Asked, Command, Outcome } from './command.js';
 import { Failure, Misuse } from './failure.js';
-import type { LoggedEntry, LogPort } from './login-log-port.js';
+import type { LogEntry } from '../core/log-entry.js';
+import type { LoginLog } from '../core/login-log.js';
 import { shown, shownTime, table } from './output.js';
 
 const defaultLimit = 50;
 const dayMs = 86_400_000;
 /** Entries looked at: an attack on thousands of accounts must not keep the operator waiting. */
 const mostEntries = 5000;
-const pageSize = 100;
+const pageSize = 200;
 
 const kinds = {
   'account.locked': 'account',
@@ -54,7 +55,7 @@ export const locks: Command = {
           'names behind them. Without it, ask for one name: koa-portcullis why NAME',
       );
     }
-    const { entries, complete } = await lockedSince(log, now() - dayMs);
+    const { entries, complete } = await lockedSince(log, Math.max(0, now() - dayMs));
     const found: Lock[] = [];
     for (const entry of entries) {
       if (found.length >= limit) break;
@@ -76,19 +77,24 @@ function readLimit(given: string | undefined): number {
 
 /** The newest entry of each thing that was locked. */
 async function lockedSince(
-  log: LogPort,
+  log: LoginLog,
   since: number,
-): Promise<{ readonly entries: readonly LoggedEntry[]; readonly complete: boolean }> {
-  const newest = new Map<string, LoggedEntry>();
+): Promise<{ readonly entries: readonly LogEntry[]; readonly complete: boolean }> {
+  const newest = new Map<string, LogEntry>();
   let cursor: string | null | undefined;
   for (let read = 0; read < mostEntries && cursor !== null; read += pageSize) {
-    const search = { outcome: 'locked', since, limit: pageSize, ...(cursor !== undefined && { cursor }) };
+    const search = {
+      names: Object.keys(kinds),
+      since,
+      limit: pageSize,
+      ...(cursor !== undefined && { cursor }),
+    };
     // oxlint-disable-next-line no-await-in-loop -- each page begins where the one before ended
     const page = await log.query(search);
     for (const entry of page.entries) {
       const { name, account, subject, ip } = entry;
       const key = JSON.stringify([name, name === 'address.locked' ? ip : (account ?? subject)]);
-      if (Object.hasOwn(kinds, name) && !newest.has(key)) newest.set(key, entry);
+      if (!newest.has(key)) newest.set(key, entry);
     }
     cursor = page.next;
   }
@@ -97,7 +103,7 @@ async function lockedSince(
 
 /** Null for what is open again. */
 async function stateOf(
-  { name, account, subject, ip, time }: LoggedEntry,
+  { name, account, subject, ip, time }: LogEntry,
   attempts: Lockout,
   factors: SecondFactors | undefined,
 ): Promise<Lock | null> {

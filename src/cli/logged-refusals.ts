@@ -1,5 +1,6 @@
 import type { Lockout } from '../core/lockout.js';
-import type { LoggedEntry, LogPort } from './login-log-port.js';
+import type { LogEntry } from '../core/log-entry.js';
+import type { LoginLog } from '../core/login-log.js';
 import { shown, shownAsKept, shownTime } from './output.js';
 import { meaningOf, namesBySubject, refusalNames } from './reason-words.js';
 
@@ -12,14 +13,14 @@ const dayMs = 86_400_000;
  * the key of the name: those of the last day are searched for it.
  */
 export async function refusalsOf(
-  log: LogPort,
+  log: LoginLog,
   attempts: Lockout,
   account: string,
   now: number,
-): Promise<readonly LoggedEntry[]> {
+): Promise<readonly LogEntry[]> {
   const own = await log.query({ account, names: refusalNames, limit: mostShown });
   const subjects = attempts.subjectsOf(account);
-  const bySubject: LoggedEntry[] = [];
+  const bySubject: LogEntry[] = [];
   let cursor: string | null | undefined;
   for (let page = 0; page < mostPages && cursor !== null && bySubject.length < mostShown; page += 1) {
     // oxlint-disable-next-line no-await-in-loop -- each page begins where the one before ended
@@ -29,7 +30,7 @@ export async function refusalsOf(
       limit: 200,
       ...(cursor !== undefined && { cursor }),
     });
-    const isOfName = ({ account: known, subject }: LoggedEntry): boolean =>
+    const isOfName = ({ account: known, subject }: LogEntry): boolean =>
       known !== account && subject !== null && subjects.includes(subject);
     bySubject.push(...found.entries.filter(isOfName));
     cursor = found.next;
@@ -38,13 +39,13 @@ export async function refusalsOf(
 }
 
 /** What a request left in the log, as it happened. */
-export async function entriesOf(log: LogPort, requestId: string): Promise<readonly LoggedEntry[]> {
+export async function entriesOf(log: LoginLog, requestId: string): Promise<readonly LogEntry[]> {
   const { entries } = await log.query({ requestId, limit: 100 });
   return entries.toReversed();
 }
 
 /** Two lines an entry: what happened from where, and what that means. */
-export function entryLines(entry: LoggedEntry): string[] {
+export function entryLines(entry: LogEntry): string[] {
   const { time, name, account, actor, ip, reason, userAgent, requestId } = entry;
   const facts = [
     shownTime(time),

@@ -4,8 +4,8 @@ import { commands, readCommandLine, wantsJson } from './command-line.js';
 import { ConfigModule } from './config-module.js';
 import { exitCodes, Failure, Misuse } from './failure.js';
 import { jsonOf, shownAsKept, textOf } from './output.js';
+import { reachStores } from './reach-stores.js';
 import { usageOf, usageOfOne } from './usage.js';
-import { warnOfMemory } from './memory-warning.js';
 
 /** What a run says and how it ends. Stdout has something only when it went well. */
 export interface Said {
@@ -28,7 +28,7 @@ export async function run(args: readonly string[], folder: string, now: () => nu
     }
     const config = await ConfigModule.load(line.config, folder);
     try {
-      warnings = await warnOfMemory(config);
+      warnings = await reachStores(config);
       const { lines, value } = await command.run({ config, name, flags, now });
       return said(json ? jsonOf(value) : textOf(lines), warningText(warnings, json));
     } finally {

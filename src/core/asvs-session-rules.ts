@@ -66,6 +66,15 @@ export const asvsSessionRules: readonly RequirementRule[] = [
     text: 'What is logged is encoded.',
     judge: by('log', () => met('control characters are escaped'), appDecides('by your own log')),
   },
+  {
+    id: '16.4.2',
+    text: 'The log cannot be changed.',
+    judge: by('log', ({ chained }) =>
+      chained
+        ? appDecides('the chain shows a change; who may write to the store is up to you')
+        : notMet('without a chain a change does not show'),
+    ),
+  },
   app('16.4.3', 'Logs go to a system of their own.', 'the sinks, and the routes of the log'),
   {
     id: '16.5.3',

@@ -2,6 +2,7 @@ import { AccessTokens } from './access-tokens.js';
 import { BreachCheck, type BreachCheckOptions } from './breach-check.js';
 import { knownDevices, type KnownDevices } from './known-devices.js';
 import { Lockout } from './lockout.js';
+import { LoginLog } from './login-log.js';
 import { oneOf, readOptions, type Rule } from './options.js';
 import { PasswordHashes } from './password-hashes.js';
 import { PasswordPolicy, type PasswordPolicyOptions } from './password-policy.js';
@@ -32,7 +33,7 @@ export interface ConfigAuditOptions {
   readonly breach?:
     BreachCheck | (BreachCheckOptions & OfMiddleware & { readonly whenUnavailable?: 'refuse' | 'allow' });
   readonly hashes?: PasswordHashes;
-  readonly log?: object;
+  readonly log?: LoginLog;
   readonly watch?: object;
   /** What `sessionOptions` answered. */
   readonly session?: {
@@ -95,7 +96,7 @@ const partRules = {
   policy: { demand: 'made by new PasswordPolicy(), or options of passwordPolicy()', accepts: isObject },
   breach: { demand: 'made by new BreachCheck(), or options of breachCheck()', accepts: isObject },
   hashes: madeBy(PasswordHashes),
-  log: { demand: 'made by new LoginLog()', accepts: isObject },
+  log: madeBy(LoginLog),
   watch: { demand: 'made by new LoginWatch()', accepts: isObject },
   session: { demand: 'what sessionOptions() answered', accepts: isObject },
 } satisfies { [K in keyof ConfigAuditOptions]-?: Rule };

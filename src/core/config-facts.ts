@@ -4,7 +4,7 @@ import type { AuditedConfig } from './config-audit-options.js';
 import type { Lockout } from './lockout.js';
 import type { PasswordPolicy } from './password-policy.js';
 import type { SecondFactors } from './second-factors.js';
-import { inspect, type InspectedStore, type StoreFacts } from './store-facts.js';
+import { inspect, type StoreFacts } from './store-facts.js';
 
 type Limits = readonly Required<LockoutLimit>[];
 
@@ -46,7 +46,7 @@ export interface ConfigFacts {
   } | null;
   readonly hashes: { readonly memoryKiB: number; readonly iterations: number } | null;
   readonly session: { readonly isHostOnly: boolean; readonly isSafe: boolean } | null;
-  readonly log: { readonly chained: boolean | null } | null;
+  readonly log: { readonly chained: boolean; readonly retentionSeconds: number } | null;
   readonly watch: { readonly sinks: number | null } | null;
   /** `apart`: given, but the lockout is not made with them. */
   readonly devices: 'counted' | 'apart' | null;
@@ -73,7 +73,7 @@ export async function readConfig(given: AuditedConfig): Promise<ConfigFacts> {
             isHostOnly: session.secure && session.key.startsWith('__Host-'),
             isSafe: session.httpOnly && ['lax', 'strict'].includes(String(session.sameSite).toLowerCase()),
           },
-    log: log === undefined ? null : { chained: null },
+    log: log === undefined ? null : log.settings,
     watch: watch === undefined ? null : { sinks: null },
     devices: deviceFact(devices, attempts),
     stores: stores.map(({ facts, holds }) => ({ ...facts, holds })),
@@ -112,20 +112,21 @@ function policyFacts(policy: PasswordPolicy): NonNullable<ConfigFacts['policy']>
 }
 
 interface Inspected {
-  readonly store: InspectedStore;
+  readonly store: object;
   readonly facts: StoreFacts;
   readonly holds: string[];
 }
 
 /** Each store is asked once, whatever is kept in it. */
-async function inspectStores({ attempts, factors, tokens }: AuditedConfig): Promise<Inspected[]> {
+async function inspectStores({ attempts, factors, tokens, log }: AuditedConfig): Promise<Inspected[]> {
   const held: readonly (readonly [string, object | undefined])[] = [
     ['attempts', attempts?.settings.store],
     ['pending logins', factors?.settings.store],
     ['factors', factors?.settings.factorStore],
     ['tokens', tokens?.settings.store],
+    ['login log', log?.settings.store],
   ];
-  const found = new Map<InspectedStore, string[]>();
+  const found = new Map<object, string[]>();
   for (const [what, store] of held) {
     if (store !== undefined) found.set(store, [...(found.get(store) ?? []), what]);
   }

@@ -1,5 +1,6 @@
 import { enforced, weak, type Judged } from './config-findings.js';
 import type { ConfigFacts } from './config-facts.js';
+import { spanOf } from './time-span.js';
 import type { Finding } from './config-report.js';
 
 export function storeFindings({ stores }: ConfigFacts): Judged[] {
@@ -47,7 +48,11 @@ export function surroundingFindings({ app, log, watch }: ConfigFacts): Judged[] 
           'Nobody can look up who logged in, or why a login was refused.',
           'new LoginLog({ store })',
         )
-      : enforced('log', 'log', 'Logins and changes of security are in the login log.'),
+      : enforced(
+          'log',
+          'log',
+          `Logins and changes of security are in the log for ${spanOf(log.retentionSeconds)}.`,
+        ),
     watch === null
       ? weak(
           'watch',

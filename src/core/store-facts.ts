@@ -23,10 +23,13 @@ export interface InspectedStore {
  *
  * @throws {StoreUnavailable} when it cannot be reached: what is not known is not fine.
  */
-export async function inspect(store: InspectedStore): Promise<StoreFacts | null> {
-  if (typeof store.inspectStore !== 'function') return null;
-  const asked = store.inspectStore.bind(store);
-  return ask(() => asked(), isStoreFacts);
+export async function inspect(store: object): Promise<StoreFacts | null> {
+  if (!offersInspection(store)) return null;
+  return ask(() => store.inspectStore(), isStoreFacts);
+}
+
+function offersInspection(store: object): store is Required<InspectedStore> {
+  return 'inspectStore' in store && typeof store.inspectStore === 'function';
 }
 
 function isStoreFacts(reply: unknown): boolean {
