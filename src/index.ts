@@ -81,6 +81,17 @@ export { BreachCheck, type BreachCheckOptions, type BreachVerdict } from './core
 export { commonPasswords } from './core/common-passwords.js';
 export { hibpApi, type HibpApiOptions } from './core/hibp-api.js';
 export { canonicalIdentifier } from './core/identifier.js';
+export { LoginLog } from './core/login-log.js';
+export { auditConfig } from './core/config-audit.js';
+export { type ConfigAuditOptions } from './core/config-audit-options.js';
+export {
+  formatAudit,
+  type ConfigReport,
+  type Finding,
+  type Requirement,
+  type RequirementState,
+} from './core/config-report.js';
+export { type FactorStanding } from './core/factor-standing.js';
 export { type AuthEvent } from './core/auth-event.js';
 export { type Account } from './core/account.js';
 export { Busy, StoreUnavailable } from './core/errors.js';
@@ -117,6 +128,7 @@ export {
   type StoredPendingLogin,
 } from './core/pending-store.js';
 export { type DocumentStore, type StoredDocument } from './core/document-store.js';
+export { type InspectedStore, type StoreFacts } from './core/store-facts.js';
 export { type SessionStore } from './core/session-store.js';
 export { type ChallengeStore, type FactorDocument, type FactorStore } from './core/factor-store.js';
 export { type BreachAnswer, type BreachSource } from './core/breach-source.js';

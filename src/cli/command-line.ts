@@ -26,7 +26,7 @@ const options = {
   version: { type: 'boolean' },
 } as const satisfies ParseArgsConfig['options'];
 
-const common = ['config', 'json', 'help', 'version'];
+const common = new Set(['config', 'json', 'help', 'version']);
 
 /** What was asked for, checked as far as that needs no configuration. */
 export interface CommandLine {
@@ -51,7 +51,7 @@ export function readCommandLine(args: readonly string[]): CommandLine {
   if (command === undefined) throw new Misuse(called === '' ? 'no command' : `unknown command ${called}`);
   if (help) return { ...base, command };
   for (const [flag, value] of Object.entries(values)) {
-    if (!common.includes(flag) && !command.flags.includes(flag as keyof Flags))
+    if (!common.has(flag) && !command.flags.includes(flag as keyof Flags))
       throw new Misuse(`${called} takes no --${flag}`);
     if (value === '') throw new Misuse(`--${flag} needs a value`);
   }

@@ -20,7 +20,7 @@ export interface Parts {
 }
 
 const makers: {
-  readonly [Name in keyof Parts]: { readonly maker: string; accepts(value: unknown): boolean };
+  readonly [Name in keyof Parts]: { readonly maker: string; accepts: (value: unknown) => boolean };
 } = {
   attempts: { maker: 'new Lockout()', accepts: (value) => value instanceof Lockout },
   factors: { maker: 'new SecondFactors()', accepts: (value) => value instanceof SecondFactors },
@@ -37,7 +37,7 @@ export class ConfigModule {
 
   /** @throws {Failure} where there is none, or it cannot be loaded. */
   static async load(given: string | undefined, folder: string): Promise<ConfigModule> {
-    const file = given === undefined ? defaultFiles.find((name) => existsSync(resolve(folder, name))) : given;
+    const file = given ?? defaultFiles.find((name) => existsSync(resolve(folder, name)));
     if (file === undefined) {
       throw new Failure(`no ${defaultFiles.join(' or ')} here; name the module of your app by --config FILE`);
     }

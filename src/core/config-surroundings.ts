@@ -5,7 +5,7 @@ import type { Finding } from './config-report.js';
 
 export function storeFindings({ stores }: ConfigFacts): Judged[] {
   return stores.flatMap(({ kind, holds, isShared, isDurable, weaknesses }) => {
-    const what = `${holds.join(', ')}`;
+    const what = holds.join(', ');
     const part = 'store';
     const found = weaknesses.map((weakness) =>
       weak(
@@ -93,9 +93,10 @@ function appFindings(app: ConfigFacts['app']): Judged[] {
   ];
 }
 
+const unseen = (part: string, code: string, text: string): Finding => ({ part, code, text, remedy: null });
+
 /** What objects keep to themselves, or do not decide. */
 export function unseenFindings({ app, breach, stores }: ConfigFacts): Finding[] {
-  const unseen = (part: string, code: string, text: string): Finding => ({ part, code, text, remedy: null });
   return [
     unseen(
       'middleware',

@@ -8,7 +8,7 @@ export type Verdict = readonly [state: RequirementState, because: string];
 export interface RequirementRule {
   readonly id: string;
   readonly text: string;
-  judge(facts: ConfigFacts): Verdict;
+  readonly judge: (facts: ConfigFacts) => Verdict;
 }
 
 export const met = (because: string): Verdict => ['met', because];
