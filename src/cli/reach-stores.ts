@@ -1,6 +1,7 @@
 import { StoreUnavailable } from '../core/errors.js';
 import { inspect, type StoreFacts } from '../core/store-facts.js';
 import type { ConfigModule } from './config-module.js';
+import { Failure } from './failure.js';
 
 /** A first connection may take longer than a login would wait for: it is tried so often. */
 const mostTries = 3;
@@ -9,7 +10,7 @@ const mostTries = 3;
  * Asks each store once before anything is looked up in it. Says of those in memory that this process looks at one of its
  * own, and not at that of the service.
  *
- * @throws {StoreUnavailable} when one does not answer.
+ * @throws {Failure} when one does not answer.
  */
 export async function reachStores(config: ConfigModule): Promise<readonly string[]> {
   const names = ['attempts', 'tokens', 'factors', 'log'] as const;
@@ -36,7 +37,8 @@ async function reach(store: object, tries = 1): Promise<StoreFacts | null> {
   try {
     return await inspect(store);
   } catch (error) {
-    if (!(error instanceof StoreUnavailable) || tries >= mostTries) throw error;
+    if (!(error instanceof StoreUnavailable)) throw error;
+    if (tries >= mostTries) throw new Failure(`${error.message}; nothing was looked up or changed`);
     return reach(store, tries + 1);
   }
 }

@@ -37,13 +37,20 @@ export async function run(args: readonly string[], folder: string, now: () => nu
     }
   } catch (error) {
     const message = messageOf(error);
-    const usage = error instanceof Misuse && !json ? ['', ...usageOf(commands)] : [];
+    const usage = error instanceof Misuse ? ['', ...usageFor(args)] : [];
     const text = json
       ? jsonOf({ error: message })
       : textOf([`koa-portcullis: ${shownAsKept(message)}`, ...usage]);
     const exitCode = error instanceof Failure ? error.exitCode : exitCodes.failed;
     return { stdout: '', stderr: warningText(warnings, json) + text, exitCode };
   }
+}
+
+/** Of the command that was meant, where one is known. */
+function usageFor(args: readonly string[]): string[] {
+  const called = args.find((arg) => Object.hasOwn(commands, arg)) ?? '';
+  const command = commands[called];
+  return command === undefined ? usageOf(commands) : usageOfOne(called, command);
 }
 
 function said(stdout: string, stderr = ''): Said {
@@ -59,7 +66,7 @@ function warningText(warnings: readonly string[], json: boolean): string {
 /** Errors of the core say what is wrong in fixed words; of others only the first line is told, and never a stack. */
 function messageOf(error: unknown): string {
   if (error instanceof StoreUnavailable)
-    return `${error.message}. Nothing was told or changed that is not shown.`;
+    return `${error.message}; what was to be changed may have been: ask again`;
   const message = error instanceof Error ? error.message : 'something was thrown that is no error';
   return message.split('\n', 1)[0] ?? '';
 }
