@@ -81,7 +81,6 @@ export { BreachCheck, type BreachCheckOptions, type BreachVerdict } from './core
 export { commonPasswords } from './core/common-passwords.js';
 export { hibpApi, type HibpApiOptions } from './core/hibp-api.js';
 export { canonicalIdentifier } from './core/identifier.js';
-export { LoginLog } from './core/login-log.js';
 export { auditConfig } from './core/config-audit.js';
 export { type ConfigAuditOptions } from './core/config-audit-options.js';
 export {
