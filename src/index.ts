@@ -31,7 +31,9 @@ export { secondFactorRoutes, type SecondFactorRoutesOptions } from './routes/sec
 export { tokenRoutes } from './routes/token-routes.js';
 export { deviceRoutes } from './routes/device-routes.js';
 export { robotTokenRoutes, type RobotTokenRoutesOptions } from './routes/robot-token-routes.js';
+export { loginLogRoutes, type LoginLogRoutesOptions } from './routes/login-log-routes.js';
 export { oauthRoutes, type OAuthRoutesOptions } from './routes/oauth-routes.js';
+export { type LogFilter } from './http/log-requests.js';
 export { type RobotTokenChange } from './http/robot-tokens.js';
 
 // The options of koa-session.
@@ -80,6 +82,13 @@ export {
 export { BreachCheck, type BreachCheckOptions, type BreachVerdict } from './core/breach-check.js';
 export { commonPasswords } from './core/common-passwords.js';
 export { hibpApi, type HibpApiOptions } from './core/hibp-api.js';
+export { LoginLog } from './core/login-log.js';
+export { type LoginLogOptions } from './core/login-log-options.js';
+export { type LogEntry, type LogFacts, type LostEntries, type NewLogEntry } from './core/log-entry.js';
+export { type LogOutcome } from './core/log-outcome.js';
+export { type LogPage, type LogQuery } from './core/log-query.js';
+export { type LogBreak } from './core/log-chain.js';
+export { type LogVerdict, type LogVerification } from './core/log-verification.js';
 export { canonicalIdentifier } from './core/identifier.js';
 export { auditConfig } from './core/config-audit.js';
 export { type ConfigAuditOptions } from './core/config-audit-options.js';
@@ -128,6 +137,20 @@ export {
 } from './core/pending-store.js';
 export { type DocumentStore, type StoredDocument } from './core/document-store.js';
 export { type InspectedStore, type StoreFacts } from './core/store-facts.js';
+export {
+  type LogAppended,
+  type LogBatch,
+  type LogFound,
+  type LogHead,
+  type LogKey,
+  type LogKeys,
+  type LogPart,
+  type LogPlace,
+  type LogSearch,
+  type LogStore,
+  type NewStoredEntry,
+  type StoredEntry,
+} from './core/log-store.js';
 export { type SessionStore } from './core/session-store.js';
 export { type ChallengeStore, type FactorDocument, type FactorStore } from './core/factor-store.js';
 export { type BreachAnswer, type BreachSource } from './core/breach-source.js';

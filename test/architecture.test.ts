@@ -35,6 +35,7 @@ const layers: Readonly<Record<string, Layer>> = {
 const packagesOfFile: Readonly<Record<string, readonly string[]>> = {
   'src/core/password-hashes.ts': ['@node-rs/argon2'],
   'src/core/qr-code.ts': ['uqr'],
+  'src/routes/login-log-routes.ts': ['@koa/router'],
   'src/routes/robot-token-routes.ts': ['@koa/router'],
   'src/routes/oauth-routes.ts': ['@koa/router'],
   'src/routes/second-factor-routes.ts': ['@koa/router'],

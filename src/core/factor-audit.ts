@@ -1,5 +1,6 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Account } from './account.js';
+import { csvText } from './csv.js';
 import type { FactorStatus } from './factor-facts.js';
 import type { SecondFactors } from './second-factors.js';
 
@@ -43,28 +44,14 @@ export async function auditFactors(
 
 const columns = ['id', 'name', 'factor', 'factor_name', 'since', 'last_used', 'backup_codes_left'];
 
-/** CSV (RFC 4180) with a line for each factor, and one for each member without any. */
+/** CSV with a line for each factor, and one for each member without any. */
 export function auditCsv(rows: readonly MemberFactors[]): string {
   const lines = rows.flatMap(({ id, name, factors, backup_codes_left: left }) =>
     factors.length === 0
       ? [[id, name, '', '', '', '', left]]
       : factors.map((one) => [id, name, one.type, one.name, one.created_at, one.last_used_at ?? '', left]),
   );
-  return [columns, ...lines].map((line) => `${line.map(csvCell).join(',')}\r\n`).join('');
-}
-
-// Also after a semicolon, at which spreadsheets of half of Europe split a line, quotes or not.
-const formulaStart = /(^|;)(?=[\s"]*[=+\-@|%\uFF1D\uFF0B\uFF0D\uFF20])/g;
-
-/**
- * A cell that no spreadsheet takes for a formula, and that keeps to its line.
- *
- * @see OWASP, "CSV Injection"
- */
-function csvCell(value: string | number): string {
-  const line = String(value).replaceAll(/[\p{Cc}\u2028\u2029]/gu, ' ');
-  const inert = line.replaceAll(formulaStart, "$1'");
-  return `"${inert.replaceAll('"', '""')}"`;
+  return csvText(columns, lines);
 }
 
 function rowOf({ id, name }: Member, { factors, backupCodes }: FactorStatus): MemberFactors {

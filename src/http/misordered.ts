@@ -15,6 +15,7 @@ const demands = {
   secondFactorRoutes: 'mount them behind requireToken',
   tokenRoutes: 'mount them behind requireToken',
   deviceRoutes: 'mount them behind requireToken',
+  loginLogRoutes: 'mount them behind requireToken',
   robotTokenRoutes: 'mount them behind requireToken',
   revokeOtherTokens: 'mount it after requireToken and before the handler',
   oauthRoutes:

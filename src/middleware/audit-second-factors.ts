@@ -4,7 +4,9 @@ import { demandInstance } from '../core/instance.js';
 import { callback, readOptions, required } from '../core/options.js';
 import { SecondFactors } from '../core/second-factors.js';
 import { isBoolean, own } from '../core/store-call.js';
+import { answer } from '../http/answer.js';
 import type { AuthContext, AuthMiddleware } from '../http/auth-state.js';
+import { answerCsv, nextPage, readFormat, readPage } from '../http/listing.js';
 import { findActor, type AccountFinder } from '../http/find-account.js';
 import { demandToken } from '../http/bearer.js';
 import { askHook } from '../http/hook.js';
@@ -34,9 +36,6 @@ export interface AuditSecondFactorsOptions {
    */
   readonly actor?: AccountFinder;
 }
-
-const mostPerPage = 200;
-const usualPerPage = 100;
 
 /**
  * Answers who has which second factor, since when, last used when, and how many emergency codes are left: a page of
@@ -74,30 +73,9 @@ export function auditSecondFactors(
     const { members, next } = listed.answer;
     const rows = await decided(ctx, auditFactors(factors, members));
     if (rows === undefined) return;
-    ctx.set('Cache-Control', 'no-store');
-    if (format === 'json') {
-      ctx.body = { members: rows, next };
-      return;
-    }
-    ctx.type = 'text/csv; charset=utf-8';
-    ctx.attachment('second-factors.csv');
-    if (next !== null)
-      ctx.set('Link', `<?format=csv&limit=${page.limit}&cursor=${encodeURIComponent(next)}>; rel="next"`);
-    ctx.body = auditCsv(rows);
+    if (format === 'json') return answer(ctx, 200, { members: rows, next });
+    answerCsv(ctx, 'second-factors.csv', auditCsv(rows), next === null ? null : nextPage(page.limit, next));
   };
-}
-
-function readPage(ctx: AuthContext): MemberPage | null {
-  const [cursor, limit = String(usualPerPage)] = [own(ctx.query, 'cursor'), own(ctx.query, 'limit')];
-  if (cursor !== undefined && typeof cursor !== 'string') return null;
-  if (typeof limit !== 'string' || !/^[1-9][0-9]{0,2}$/.test(limit)) return null;
-  return Number(limit) > mostPerPage ? null : { cursor, limit: Number(limit) };
-}
-
-function readFormat(ctx: AuthContext): 'json' | 'csv' | null {
-  const format = own(ctx.query, 'format');
-  if (format === undefined) return ctx.accepts('json', 'text/csv') === 'text/csv' ? 'csv' : 'json';
-  return format === 'csv' || format === 'json' ? format : null;
 }
 
 function isMemberPage(answer: unknown): boolean {

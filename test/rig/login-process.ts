@@ -158,7 +158,7 @@ export async function compileSources(): Promise<{ readonly directory: string; re
   const sources = readdirSync('src', { recursive: true, encoding: 'utf8' })
     .filter((path) => path.endsWith('.ts'))
     .map((path) => join('src', path));
-  for (const path of [...sources, 'test/rig/login-process.ts']) {
+  for (const path of [...sources, 'test/rig/login-process.ts', 'test/rig/log-process.ts']) {
     const { code } = transformFileSync(path, {
       jsc: { parser: { syntax: 'typescript' }, target: 'es2023' },
       module: { type: 'es6' },
