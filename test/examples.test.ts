@@ -14,6 +14,7 @@ import { appOn as appOnFactors, openFactors } from '../examples/durable-factors.
 import { app as oneModel } from '../examples/one-model.js';
 import { api, app as oauthApi, logIn, logOut } from '../examples/oauth-api.js';
 import { app as organisation, resets } from '../examples/organisation.js';
+import { app as knownDevices, attempts as attemptsOfDevices } from '../examples/known-devices.js';
 import { appOn, fileAttempts } from '../examples/own-store.js';
 import { app as ownThresholds } from '../examples/own-thresholds.js';
 import { app as robots, changes } from '../examples/robots.js';
@@ -266,6 +267,32 @@ describe('second-factors', () => {
     expect(second.status).toBe(200);
     expect((await remove(tokenIn(second))).status).toBe(204);
     expect((await login(secondFactors, '/tokens', 'alice', rightPassword)).status).toBe(200);
+  });
+});
+
+describe('known-devices', () => {
+  it('lets alice in from her browser while strangers are locked out, and shows it to her', async () => {
+    const server = knownDevices.listen(0);
+    const browser = request.agent(server);
+    const logIn = (by: ReturnType<typeof request.agent>) =>
+      by.post('/tokens').type('form').send({ username: 'alice', password: rightPassword });
+    try {
+      await logIn(browser).expect(200);
+      const guesses = await statusesOf(9, () => login(knownDevices, '/tokens', 'alice', 'guess'));
+      expect(guesses).toEqual([...Array<number>(8).fill(401), 429]);
+      await logIn(request.agent(server)).expect(429);
+      const token = tokenIn(await logIn(browser).expect(200));
+      const listed = await browser.get('/own/devices').set('Authorization', `Bearer ${token}`).expect(200);
+      expect(listed.body).toMatchObject({ devices: [{ current: true, address: '127.0.0.1' }] });
+      await browser.put('/password').set('Authorization', `Bearer ${token}`).expect(204);
+      await logIn(browser).expect(200);
+      await browser.delete('/own/devices').set('Authorization', `Bearer ${token}`).expect(204);
+      await logIn(browser).expect(429);
+      expect(await attemptsOfDevices.unlock('alice')).toBe(true);
+      await logIn(request.agent(server)).expect(200);
+    } finally {
+      server.close();
+    }
   });
 });
 

@@ -5,8 +5,6 @@ import { isCount, own } from './store-call.js';
 /** A device as the store keeps it. */
 export interface KeptDevice {
   readonly id: string;
-  /** Key of the name that its logins were counted under. */
-  readonly name: string;
   /**
    * Hashes of the secrets that are good: first the one that was used last, then those given out since. Which of these
    * the browser has nobody knows before one comes back: answers get lost, and tabs log in at once.
@@ -45,7 +43,7 @@ export function readDevices(key: string, record: string | null): AccountDevices 
 }
 
 function isKeptDevice(device: unknown): device is KeptDevice {
-  const texts = ['id', 'name', 'userAgent', 'address'].map((field) => own(device, field));
+  const texts = ['id', 'userAgent', 'address'].map((field) => own(device, field));
   const secrets = own(device, 'secrets');
   return (
     texts.every((text) => typeof text === 'string') &&

@@ -99,7 +99,7 @@ export class KnownDevices {
     if (mark === undefined) return null;
     const { devices, account } = await this.#book.read(mark.account);
     const found = devices.find(({ id }) => id === mark.id);
-    if (found?.name !== name) return null;
+    if (found === undefined) return null;
     return { account, id: found.id, isReplayed: !found.secrets.includes(secretHash(mark)) };
   }
 
@@ -120,11 +120,11 @@ export class KnownDevices {
     return this.#book.change(account.id, (devices, time) => {
       const used = mark && secretHash(mark);
       const known = devices.find(
-        (one) => one.id === mark?.id && one.name === name && used !== undefined && one.secrets.includes(used),
+        (one) => one.id === mark?.id && used !== undefined && one.secrets.includes(used),
       );
       const next = this.#marks.make(key, name, known?.id);
       const answer = { id: next.id, isNew: known === undefined, cookie: this.#marks.write(next, cookie) };
-      const fresh = { id: next.id, name, ...about, lastUsedAt: time };
+      const fresh = { id: next.id, ...about, lastUsedAt: time };
       if (known === undefined || used === undefined) {
         const added = { ...fresh, secrets: [secretHash(next)], createdAt: time };
         return { devices: [...withRoom(devices, about.userAgent, this.maxPerAccount), added], answer };

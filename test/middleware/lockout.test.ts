@@ -751,7 +751,10 @@ describe('Lockout rejects limits that cannot be meant (LCK-18)', () => {
       { store, addressLimits: [{ failures: 0, withinSeconds: 1 }] },
       /^Lockout address: limits\[0\]\.failures/,
     ],
-    [{ store, window: 60 }, /^Lockout: unknown option "window"; it takes store, limits, addressLimits, devices, deviceLimits$/],
+    [
+      { store, window: 60 },
+      /^Lockout: unknown option "window"; it takes store, limits, addressLimits, devices, deviceLimits$/,
+    ],
   ])('and other bad options %#', (options, message) => {
     expect(() => new Lockout(options as never)).toThrow(message);
   });

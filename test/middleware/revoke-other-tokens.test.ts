@@ -192,4 +192,12 @@ describe('revokeOtherTokens rejects', () => {
     const message = `revokeOtherTokens: the first argument must be made by new AccessTokens(), not ${found}`;
     expect(() => revokeOtherTokens(given as never)).toThrow(new TypeError(message));
   });
+
+  it.each<[unknown, string]>([
+    [{ devices: {} }, 'option devices must be made by new KnownDevices(), not an object'],
+    [{ device: true }, 'unknown option "device"; it takes devices'],
+  ])('bad options, by name %#', (options, message) => {
+    const make = (): unknown => revokeOtherTokens(mount().tokens, options as never);
+    expect(make).toThrow(new TypeError(`revokeOtherTokens: ${message}`));
+  });
 });

@@ -9,10 +9,8 @@ import type { AttemptStore, AttemptSubject } from '../../src/core/attempt-store.
 import type { AttemptLimit } from '../../src/core/attempt-window.js';
 import { Lockout, type LockoutOptions } from '../../src/core/lockout.js';
 import { memoryStore } from '../../src/stores/memory.js';
-import { redisAttempts } from '../../src/stores/redis-attempts.js';
-import type { RedisConnection, Script } from '../../src/stores/redis-connection.js';
-import type { EvictionWatch } from '../../src/stores/redis-eviction.js';
 import { redisStore } from '../../src/stores/redis.js';
+import { clockedRedis } from '../rig/clocked-redis.js';
 import { fakeClock, type FakeClock } from '../rig/fake-clock.js';
 import { startRedis, type RedisServer } from '../rig/redis-server.js';
 
@@ -29,32 +27,9 @@ afterAll(async () => {
   await server.stop();
 });
 
-/**
- * The scripts of the Redis store, run by a real Redis, with the one line that asks its clock replaced by a clock
- * that tests can set.
- */
-function clockedRedis(now: () => number): AttemptStore {
-  let calls = 0;
-  const connection = {
-    isCluster: false,
-    key: (capability: string, hash: string) => `clocked:${capability}:{${hash}}`,
-    send: (command: string, ...args: string[]) => redis.call(command, ...args),
-    run({ source }: Script, keys: readonly string[], args: readonly (string | number)[]) {
-      const [line = ''] = /^local T = .*$/m.exec(source) ?? [];
-      expect(line).toBe(`local T = redis.call('TIME')`);
-      calls += 1;
-      const time = [Math.floor(now() / 1000), (now() % 1000) * 1000 + (calls % 1000)];
-      const clocked = source.replace(line, 'local T = {ARGV[#ARGV - 1], ARGV[#ARGV]}');
-      return redis.eval(clocked, keys.length, ...keys, ...args, ...time);
-    },
-  };
-  const eviction = { refuses: false };
-  return redisAttempts(connection as unknown as RedisConnection, eviction as EvictionWatch);
-}
-
 const stores = {
   memory: (now: () => number): AttemptStore => memoryStore({ now }),
-  redis: clockedRedis,
+  redis: (now: () => number): AttemptStore => clockedRedis(redis, now),
 };
 const kinds = ['memory', 'redis'] as const;
 
