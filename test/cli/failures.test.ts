@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { readFileSync } from 'node:fs';
 import { startFaultProxy, type FaultProxy } from '../rig/fault-proxy.js';
+import { run as runHere } from '../../src/cli/run.js';
 import { sealingKey } from '../rig/factor-rig.js';
 import { installCli, type InstalledCli, type Ran } from '../rig/operator-cli.js';
 import { startRedis, type RedisServer } from '../rig/redis-server.js';
@@ -50,6 +51,7 @@ const run = (...args: string[]): Promise<Ran> =>
   cli.run(args, { REDIS_URL: `redis://127.0.0.1:${proxy.port}` });
 
 describe('what makes no sense', () => {
+  // Told before any module is loaded, so it needs no process of its own.
   it.each([
     ['no command', [], 'no command'],
     ['an unknown command', ['lock'], 'unknown command lock'],
@@ -59,6 +61,18 @@ describe('what makes no sense', () => {
     ['an option without its value', ['locks', '--limit'], '--limit'],
     ['an empty value', ['why', '--request='], '--request needs a value'],
     ['a value of what takes none', ['factors', 'alice', '--reset=yes'], '--reset'],
+    ['a name too many', ['tokens', 'alice', 'bob'], 'tokens takes 1 name'],
+    ['a name where none is taken', ['audit', 'alice'], 'audit takes 0 name'],
+    ['no name', ['tokens'], 'tokens needs a name or account'],
+    ['an empty name', ['tokens', ''], 'tokens needs a name or account'],
+  ])('%s ends with 2, and usage on stderr', async (_what, args, said) => {
+    const { exitCode, stdout, stderr } = await runHere(args, cli.app, Date.now);
+    expect({ exitCode, stdout }).toEqual({ exitCode: 2, stdout: '' });
+    expect(stderr).toContain(said);
+    expect(stderr).toContain('usage: koa-portcullis ');
+  });
+
+  it.each([
     [
       'a limit that is no number',
       ['locks', '--limit', 'many', '--config', 'redis.js'],
@@ -69,10 +83,6 @@ describe('what makes no sense', () => {
       ['locks', '--limit', '0', '--config', 'redis.js'],
       '--limit must be a number from 1 to 9999',
     ],
-    ['a name too many', ['tokens', 'alice', 'bob'], 'tokens takes 1 name'],
-    ['a name where none is taken', ['audit', 'alice'], 'audit takes 0 name'],
-    ['no name', ['tokens'], 'tokens needs a name or account'],
-    ['an empty name', ['tokens', ''], 'tokens needs a name or account'],
     ['nothing to unlock', ['unlock', '--config', 'redis.js'], 'unlock needs one of'],
     [
       'two things to unlock',
@@ -163,18 +173,16 @@ describe('what cannot be done', () => {
       'a has no live token nope',
     ],
   ])('%s ends with 1 and one line', async (_what, args, said) => {
-    for (const isJson of [false, true]) {
-      const { code, stdout, stderr } = await run(...args, ...(isJson ? ['--json'] : []));
-      expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
-      expect(stderr).toContain(said);
-      expect(stderr).toMatch(/^[\n -~]*$/);
-      const lines = stderr
-        .trimEnd()
-        .split('\n')
-        .filter((line) => !line.includes('warning'));
-      if (!isJson) expect(lines).toHaveLength(1);
-      expect(stderr).not.toContain('secret place');
-    }
+    const { code, stdout, stderr } = await run(...args);
+    expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
+    expect(stderr).toContain(said);
+    expect(stderr).toMatch(/^[\n -~]*$/);
+    const lines = stderr
+      .trimEnd()
+      .split('\n')
+      .filter((line) => !line.includes('warning'));
+    expect(lines).toHaveLength(1);
+    expect(stderr).not.toContain('secret place');
   });
 
   it.each(['refuse', 'blackhole'] as const)(
