@@ -53,6 +53,39 @@ describe('a device is', () => {
     expect(await devices.list(alice)).toHaveLength(2);
   });
 
+  it('kept apart from others in the same browser: by account, and by name', async () => {
+    const { devices, isKnown } = rig();
+    const second = keyHash('device', 'identifier', 'alice@acme.example');
+    const pairs = [
+      [alice, name],
+      [alice, second],
+      [bob, name],
+    ] as const;
+    let cookie = '';
+    const ids: string[] = [];
+    for (const [account, of] of [...pairs, ...pairs, ...pairs.toReversed()]) {
+      const remembered = await devices.remember(account, of, cookie, about);
+      ({ cookie } = remembered);
+      ids.push(remembered.id);
+    }
+    expect(cookie.split('.')).toHaveLength(3);
+    expect(ids.slice(3)).toEqual([...ids.slice(0, 3), ...ids.slice(0, 3).toReversed()]);
+    expect(await isKnown(cookie, second)).toBe(true);
+    expect([(await devices.list(alice)).length, (await devices.list(bob)).length]).toEqual([2, 1]);
+  });
+
+  it('none by what is signed in another form', async () => {
+    const { devices, isKnown, logIn } = rig();
+    const { cookie } = await logIn();
+    const body = Buffer.from(cookie, 'base64url').subarray(0, 115);
+    const keys = new SigningKeys('Test', [signingKey], 'portcullis device cookie');
+    const signed = (): string => Buffer.concat([body, keys.sign(body)]).toString('base64url');
+    expect(signed()).toBe(cookie);
+    body[0] = 2;
+    expect(await isKnown(signed())).toBe(false);
+    expect(devices.marked(alice, signed())).toEqual([]);
+  });
+
   it('listed without its secrets, oldest first', async () => {
     const { clock, devices, logIn } = rig();
     const { id, cookie } = await logIn();

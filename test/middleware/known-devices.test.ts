@@ -1,5 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import { StoreUnavailable } from '../../src/core/errors.js';
+import { passwordVerified } from '../../src/http/login.js';
 import { memoryStore, type Store } from '../../src/stores/memory.js';
 import { cookieName, deviceApp, signingKey, type Answer, type Browser } from '../rig/device-app.js';
 import { fakeClock } from '../rig/fake-clock.js';
@@ -250,6 +251,18 @@ describe('the cookie', () => {
     });
     const answer = await app.browser().logIn();
     expect([answer.status, setCookies(answer)]).toEqual([402, []]);
+    expect(await app.devices.list({ id: 'alice' })).toEqual([]);
+  });
+
+  it('is not given where the password was right and no token was issued', async () => {
+    const app = deviceApp({
+      inside: (ctx) => {
+        passwordVerified(ctx, { id: 'alice' });
+        ctx.status = 204;
+      },
+    });
+    const answer = await app.browser().logIn();
+    expect([answer.status, setCookies(answer)]).toEqual([204, []]);
     expect(await app.devices.list({ id: 'alice' })).toEqual([]);
   });
 
