@@ -8,6 +8,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import type Koa from 'koa';
 import request, { type Test } from 'supertest';
 import { app as ownPasswordStep } from '../examples/own-password-step.js';
+import { app as loginLog, log } from '../examples/login-log.js';
 import { app as ownRefusals } from '../examples/own-refusals.js';
 import { app as dashboardApp } from '../examples/dashboard.js';
 import { appOn as appOnFactors, openFactors } from '../examples/durable-factors.js';
@@ -362,6 +363,37 @@ function reset(token: string, id: string): Test {
   const agent = request(organisation.callback());
   return agent.post(`/members/${id}/second-factors/reset`).set('Authorization', `Bearer ${token}`);
 }
+
+describe('login-log', () => {
+  it('shows an owner what happened in the own organisation, and to nobody anything else', async () => {
+    for (const name of ['bob', 'carol', 'nobody']) await login(loginLog, '/tokens', name, 'guess');
+    const bobs = tokenIn(await login(loginLog, '/tokens', 'bob', rightPassword));
+    const owners = tokenIn(await login(loginLog, '/tokens', 'alice', rightPassword));
+    await log.flush();
+    for (const query of ['', '?organisation=globex', '?account=u3']) {
+      expect((await get(loginLog, `/log${query}`, owners)).status).toBe(403);
+    }
+    expect((await get(loginLog, '/log?organisation=acme', bobs)).status).toBe(403);
+    const { body } = await get(loginLog, '/log?organisation=acme&outcome=failed', owners);
+    expect(body).toMatchObject({ entries: [{ account: 'u2', name: 'login.failed', organisation: 'acme' }] });
+    const csv = await get(loginLog, '/log?organisation=acme&format=csv', owners);
+    expect(csv.text).toContain('"login.succeeded","succeeded","u1"');
+    expect(csv.text).not.toContain('u3');
+  });
+
+  it('keeps what an owner does before it is done, and shows that nobody changed it', async () => {
+    const token = tokenIn(await login(loginLog, '/tokens', 'alice', rightPassword));
+    const unlock = (name: string) =>
+      request(loginLog.callback()).delete(`/locks?name=${name}`).set('Authorization', `Bearer ${token}`);
+    await unlock('bob').expect(204);
+    await unlock('carol').expect(403);
+    const { entries } = await log.query({ names: ['account.unlocked'] });
+    expect(entries).toMatchObject([{ account: 'u2', actor: 'u1', organisation: 'acme' }]);
+    await log.flush();
+    const { entries: all } = await log.query({ limit: 200 });
+    expect(await log.verify()).toMatchObject({ ok: true, entries: all.length });
+  });
+});
 
 describe('organisation', () => {
   it('holds back who has no factor, lets an owner reset others, and shows who has one', async () => {

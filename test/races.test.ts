@@ -8,6 +8,7 @@ import { Login } from '../src/core/login.js';
 import {
   AccessTokens,
   Lockout,
+  LoginLog,
   memoryStore,
   redisStore,
   SecondFactors,
@@ -573,6 +574,9 @@ describe('what is stored', () => {
       await tokens.revokeAll({ id: 'a}{b' }, { except: 'x' });
       await enrolKey('a}{b');
       await store.replaceDocument(keyHash('a}{b'), null, 'record', 1000);
+      const log = new LoginLog({ store, organisation: () => '{x}' });
+      await log.append({ name: 'a.b', outcome: 'changed', account: 'a}{b', requestId: '*' });
+      expect((await log.query({ account: 'a}{b', requestId: '*' })).entries).toHaveLength(1);
     } finally {
       await service.stop();
       watcher.disconnect();
@@ -582,7 +586,7 @@ describe('what is stored', () => {
       if (/^evalsha$|^eval$/i.test(command)) return args.slice(2, 2 + Number(args[1]));
       if (/^(?:get|getdel|set|del|unlink|hgetall|zrange|zrem)$/i.test(command)) return args.slice(0, 1);
       // What scripts do, and what sets a connection up.
-      return /^(?:time|pexpire|h\w+|z\w+|exists|info|hello|client|subscribe|ping|select|monitor|flushall)$/i.test(
+      return /^(?:time|pexpire|h\w+|z\w+|pttl|exists|info|hello|client|subscribe|ping|select|monitor|flushall)$/i.test(
         command,
       )
         ? []
@@ -603,6 +607,9 @@ describe('what is stored', () => {
         'credential',
         'challenge',
         'document',
+        'log',
+        'logindex',
+        'logbatch',
       ]),
     );
     for (const key of await direct.keys('*')) {

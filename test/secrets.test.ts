@@ -7,11 +7,13 @@ import Koa from 'koa';
 import {
   AccessTokens,
   Lockout,
+  LoginLog,
   PasswordHashes,
   SecondFactors,
   breachCheck,
   issueToken,
   lockout,
+  loginLogRoutes,
   memoryStore,
   passwordPolicy,
   requireSecondFactor,
@@ -33,6 +35,7 @@ const right = 'CANARY-right-Password-1';
 const wrong = 'CANARY-wrong-Password-2';
 const stranger = 'canary-password-typed-as-name';
 const key = randomBytes(32);
+const logKey = randomBytes(32);
 
 const printed: string[] = [];
 
@@ -102,7 +105,11 @@ function mount(fault: Partial<Store> = {}) {
     ctx.status = 204;
   });
 
+  const log = new LoginLog({ store: faulty, chain: { key: logKey }, now: clock.now });
+  router.use('/log', requireToken(tokens), loginLogRoutes(log, { mayRead: () => true }).routes());
+
   const app = new Koa();
+  app.on('auth', log.record);
   const events: AuthEvent[] = [];
   const errors: unknown[] = [];
   const answers: Answer[] = [];
@@ -135,6 +142,7 @@ function mount(fault: Partial<Store> = {}) {
     attempts,
     tokens,
     hashes,
+    log,
     store: faulty,
     events,
     errors,
@@ -217,6 +225,13 @@ describe('no secret is in any output', () => {
     await rig.put({ username: 'alice', password: 'canary-weak' });
     await rig.put({ username: stranger, password: `${stranger}-A1` });
     for (let i = 0; i < 10; i += 1) await rig.post('/tokens', { username: 'alice', password: wrong });
+    await rig.log.flush();
+    const { entries } = await rig.log.query({ limit: 200 });
+    const stored = await rig.store.walkLog(1, 1000, 1e12);
+    const csv = await rig.get(token, '/log?format=csv&limit=200');
+    const json = await rig.get(token, '/log?limit=200');
+    expect(csv.text.split('\r\n').length - 2).toBe(entries.length);
+    expect([entries.length, stored.entries.length]).toEqual([rig.events.length, rig.events.length]);
     await rig.logOut(token);
     await rig.get(token);
     expect(issued.status).toBe(200);
@@ -239,10 +254,12 @@ describe('no secret is in any output', () => {
       'a code in lower case': backupCode.toLowerCase(),
       'canary-weak': 'canary-weak',
       key,
+      logKey,
     };
     const outputs: Record<string, string> = {
       'what was printed or warned of': printed.join('\n'),
       events: shown(rig.events),
+      'the log': shown(entries, stored) + csv.text + json.text,
       errors: shown(...rig.errors),
     };
     for (const [name, value] of Object.entries(secrets)) {
@@ -306,6 +323,7 @@ it('no object of ours shows a secret when it is printed, in JSON, as text or in 
     rig.attempts,
     rig.tokens,
     rig.hashes,
+    rig.log,
     rig.store,
     await rig.tokens.check(token),
     await rig.factors.enrolled({ id: 'u1' }),
@@ -313,7 +331,7 @@ it('no object of ours shows a secret when it is printed, in JSON, as text or in 
   ];
   const text = objects.map((one) => `${shown(one)} ${Object.prototype.toString.call(one)}`).join('\n');
   expect(backupCodes).toHaveLength(10);
-  for (const value of [right, pending, token, secret, key, ...(backupCodes ?? [])]) {
+  for (const value of [right, pending, token, secret, key, logKey, ...(backupCodes ?? [])]) {
     for (const spelling of spellings(value)) expect(text).not.toContain(spelling);
   }
 });

@@ -31,7 +31,8 @@ export type Store = AttemptStore &
 export interface MemoryStoreOptions {
   /**
    * Most records of each kind: counted subjects, tokens, sessions, accounts with a pending login, accounts with factors,
-   * credentials of security keys, challenges, documents. Beyond it new ones are refused with `store_unavailable`. About 0.4 KB for
+   * credentials of security keys, challenges, documents. Beyond it new ones are refused with `store_unavailable`; only of the login log the oldest go, at
+   * 1.2 KB each. About 0.4 KB for
    * a subject, 0.8 KB for a token, 0.5 KB for a credential or a challenge, 0.4 KB and its content for a session or a document, 1.2 KB for
    * an account and 1 KB more for each of its factors, and up to 3.3 KB for the pending logins of an account.
    *

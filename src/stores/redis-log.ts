@@ -58,8 +58,8 @@ export function redisLog(connection: RedisConnection): LogStore {
   };
 }
 
-function headOf([position, seal]: readonly unknown[]): LogHead {
-  if (!isCount(position) || typeof seal !== 'string') throw nonsense();
+function headOf([position, seal, ...more]: readonly unknown[]): LogHead {
+  if (!isCount(position) || typeof seal !== 'string' || more.length > 0) throw nonsense();
   return { position, seal };
 }
 

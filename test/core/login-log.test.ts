@@ -497,28 +497,32 @@ describe('a query', () => {
   });
 });
 
-describe('a chain', () => {
-  /** A chain of 10, and what the store then says of it. */
-  async function chained(change: (entries: StoredEntry[]) => StoredEntry[] = (entries) => entries) {
-    const mounted = rig({ chain: { key } });
-    for (let i = 0; i < 10; i += 1) {
-      mounted.log.record(failed(`u${i}`, { time: start + i }));
-      if (i % 4 === 3) await mounted.log.flush();
-    }
-    await mounted.log.flush();
-    const { entries, head } = await mounted.real.walkLog(1, 100, 1e12);
-    const shown = change([...entries]).toSorted((a, b) => a.position - b.position);
-    const store: LogStore = {
-      ...mounted.real,
-      async walkLog(from, limit) {
-        const part = shown.filter(({ position }) => position >= from).slice(0, limit);
-        return { entries: part, head, isOver: false };
-      },
-    };
-    const verify = new LoginLog({ store, chain: { key } });
-    return { ...mounted, entries, head, verify: (given?: object) => verify.verify(given) };
+/** A chain of 10, and what the store then says of it. */
+async function chained(change: (entries: StoredEntry[]) => StoredEntry[] = (entries) => entries) {
+  const mounted = rig({ chain: { key } });
+  for (let i = 0; i < 10; i += 1) {
+    mounted.log.record(failed(`u${i}`, { time: start + i }));
+    if (i % 4 === 3) await mounted.log.flush();
   }
+  await mounted.log.flush();
+  const { entries, head } = await mounted.real.walkLog(1, 100, 1e12);
+  const shown = change([...entries]).toSorted((a, b) => a.position - b.position);
+  const store: LogStore = {
+    ...mounted.real,
+    async walkLog(from, limit) {
+      const part = shown.filter(({ position }) => position >= from).slice(0, limit);
+      return { entries: part, head, isOver: false };
+    },
+  };
+  const verify = new LoginLog({ store, chain: { key } });
+  return { ...mounted, entries, head, verify: (given?: object) => verify.verify(given) };
+}
 
+const at =
+  (position: number, change: (entry: StoredEntry) => Partial<StoredEntry>) => (entries: StoredEntry[]) =>
+    entries.map((one) => (one.position === position ? { ...one, ...change(one) } : one));
+
+describe('a chain', () => {
   it('that nobody touched is in order, and says where it ends', async () => {
     const { log, head } = await chained();
     expect(head).toEqual({ position: 10, seal: expect.stringMatching(/^[\w-]{43}$/) });
@@ -563,10 +567,6 @@ describe('a chain', () => {
       first: { position: 12 },
     });
   });
-
-  const at =
-    (position: number, change: (entry: StoredEntry) => Partial<StoredEntry>) => (entries: StoredEntry[]) =>
-      entries.map((one) => (one.position === position ? { ...one, ...change(one) } : one));
 
   it.each<[string, (entries: StoredEntry[]) => StoredEntry[], string, number]>([
     ['its content', at(4, ({ record }) => ({ record: record.replace('u3', 'u4') })), 'changed', 4],

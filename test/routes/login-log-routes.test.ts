@@ -233,7 +233,8 @@ describe('loginLogRoutes lets through', () => {
     for (const query of ['', '?format=csv']) {
       const { text } = await rig.get(token, query).expect(200);
       expect(text).toMatch(/^[ -~\r\n]*$/);
-      expect(text).not.toMatch(/canary|"=/);
+      expect(text).not.toContain('canary');
+      if (query !== '') expect(text).not.toMatch(/"[=+@-]/);
     }
   });
 });
@@ -280,8 +281,7 @@ describe('loginLogRoutes refuses', () => {
   });
 
   it('what lies outside of that which an administrator may read', async () => {
-    const mayRead = (_actor: Account, { organisation }: LogFilter): boolean => organisation === 'acme';
-    const rig = mount({ options: { mayRead } });
+    const rig = mount({ options: { mayRead: (_actor, { organisation }) => organisation === 'acme' } });
     await rig.fill();
     const token = await rig.logIn('bob');
     await rig.get(token).expect(403);

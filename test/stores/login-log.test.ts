@@ -270,7 +270,8 @@ describe('in Redis, entries', () => {
     expect(log.lost).toBe(0);
     const { entries } = await log.query({ names: ['login.failed'], limit: 200 });
     const accounts = entries.map(({ account }) => account).filter((one) => one?.startsWith('paused'));
-    expect(accounts.toSorted()).toEqual(Array.from({ length: 150 }, (_, i) => `paused ${i}`).toSorted());
+    expect(accounts).toHaveLength(150);
+    expect(new Set(accounts)).toEqual(new Set(Array.from({ length: 150 }, (_, i) => `paused ${i}`)));
     expect(await log.verify()).toMatchObject({ ok: true });
   }, 30_000);
 });

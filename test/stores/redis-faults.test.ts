@@ -5,6 +5,7 @@ import { Redis } from 'ioredis';
 import { generateSync } from 'otplib/functional';
 import { isCounts, isStatusFor } from '../../src/core/attempt-store.js';
 import { isStoredDocument } from '../../src/core/document-store.js';
+import { isLogAppended, isLogFound, isLogPart } from '../../src/core/log-store.js';
 import { isDocumentOrNull } from '../../src/core/factor-store.js';
 import { Login } from '../../src/core/login.js';
 import {
@@ -425,6 +426,8 @@ describe('an answer that is none', () => {
     record: '{}',
   };
   const use = { key: hash, account: hash, expiresAt: Date.now() + 60_000 };
+  const batch = { id: 'b', entries: [], retentionMs: 1000, expected: undefined };
+  const search = { by: null, since: 0, until: null, before: null, limit: 10, retentionMs: 1000 };
   const texts = {
     nil: null,
     'an empty text': '',
@@ -473,6 +476,9 @@ describe('an answer that is none', () => {
       isAny,
       { '0': false, '1': true },
     ],
+    appendLog: [(store) => store.appendLog(batch), isLogAppended, {}],
+    searchLog: [(store) => store.searchLog(search), isLogFound, {}],
+    walkLog: [(store) => store.walkLog(1, 10, 1000), isLogPart, {}],
     openPendingLogin: [(store) => store.openPendingLogin(pending), isAny, { '1': undefined }],
     readPendingLogin: [(store) => store.readPendingLogin(hash, hash), isAny, { '[]': null }],
     tryPendingLogin: [(store) => store.tryPendingLogin(hash, hash, 5), isAny, { '0': null, '1': 1, '7': 7 }],

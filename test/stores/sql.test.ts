@@ -515,7 +515,7 @@ describe.each(databases)('sqlStore on %s', (name, open) => {
     const count = async (): Promise<number> =>
       (await db.introspection.getTables()).filter((table) => /^gate_(?!migration)/.test(table.name)).length;
     await migrate(db, 'gate');
-    expect(await count()).toBe(9);
+    expect(await count()).toBe(11);
     const gate = sqlStore(db, { prefix: 'gate' });
     const account = hash();
     expect(await gate.writeFactors(account, 'record', 0)).toBe(true);
