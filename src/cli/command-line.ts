@@ -1,4 +1,5 @@
 import { parseArgs, type ParseArgsConfig } from 'node:util';
+import { own } from '../core/store-call.js';
 import { audit } from './audit.js';
 import type { Command, Flags } from './command.js';
 import { factors } from './factors.js';
@@ -66,7 +67,7 @@ function parsed(args: readonly string[]) {
   try {
     return parseArgs({ args: [...args], options, allowPositionals: true, strict: true });
   } catch (error) {
-    throw new Misuse(error instanceof Error ? error.message : 'what was given cannot be read');
+    throw new Misuse(String(own(error, 'message') ?? 'what was given cannot be read'));
   }
 }
 

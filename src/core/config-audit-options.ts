@@ -14,14 +14,27 @@ interface OfMiddleware {
   readonly readContextWords?: unknown;
 }
 
+interface AuditedAnswer {
+  readonly whenUnavailable?: 'refuse' | 'allow';
+}
+
+interface AuditedApp {
+  readonly proxy?: boolean;
+  readonly maxIpsCount?: number;
+  readonly keys?: unknown;
+}
+
+interface AuditedCookie {
+  readonly key: string;
+  readonly secure: boolean;
+  readonly httpOnly: boolean;
+  readonly sameSite: unknown;
+}
+
 /** What is audited. Whatever is left out counts as missing. */
 export interface ConfigAuditOptions {
   /** The Koa app: its settings for proxies, and its keys, of which the length is looked at. */
-  readonly app?: {
-    readonly proxy?: boolean;
-    readonly maxIpsCount?: number;
-    readonly keys?: unknown;
-  };
+  readonly app?: AuditedApp;
   readonly attempts?: Lockout;
   readonly factors?: SecondFactors;
   readonly tokens?: AccessTokens;
@@ -30,18 +43,12 @@ export interface ConfigAuditOptions {
   /** The policy, or the options of `passwordPolicy`. */
   readonly policy?: PasswordPolicy | (PasswordPolicyOptions & OfMiddleware);
   /** The check, or the options of `breachCheck`: these tell too what becomes of a password where no source answers. */
-  readonly breach?:
-    BreachCheck | (BreachCheckOptions & OfMiddleware & { readonly whenUnavailable?: 'refuse' | 'allow' });
+  readonly breach?: BreachCheck | (BreachCheckOptions & OfMiddleware & AuditedAnswer);
   readonly hashes?: PasswordHashes;
   readonly log?: LoginLog;
   readonly watch?: object;
   /** What `sessionOptions` answered. */
-  readonly session?: {
-    readonly key: string;
-    readonly secure: boolean;
-    readonly httpOnly: boolean;
-    readonly sameSite: unknown;
-  };
+  readonly session?: AuditedCookie;
 }
 
 /** The parts with their defaults; what was given as options has become the object that they make. */

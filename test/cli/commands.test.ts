@@ -1,5 +1,7 @@
 import { randomBytes } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { transformSync } from '@swc/core';
 import { Redis } from 'ioredis';
 import {
   AccessTokens,
@@ -412,6 +414,45 @@ describe('audit', () => {
   });
 });
 
+describe('the example of a module', () => {
+  const keys = { FACTOR_KEY: newKey(), DEVICE_KEY: newKey(), LOG_KEY: newKey() };
+  const { code: example } = transformSync(readFileSync('examples/operators/portcullis.config.ts', 'utf8'), {
+    jsc: { parser: { syntax: 'typescript' }, target: 'es2023' },
+  });
+
+  it('serves every command, and refuses to run without its keys', async () => {
+    cli.writeConfig('example.js', example);
+    const env = { REDIS_URL: server.url, ...keys };
+    const commands = [
+      ['locks'],
+      ['why', 'alice'],
+      ['tokens', 'alice'],
+      ['factors', 'alice'],
+      ['unlock', 'alice'],
+    ];
+    const ran = await Promise.all(commands.map((args) => cli.run([...args, '--config', 'example.js'], env)));
+    expect(ran.map(({ code, stderr }) => ({ code, stderr }))).toEqual(
+      commands.map(() => ({ code: 0, stderr: '' })),
+    );
+    const audited = await cli.run(['audit', '--json', '--config', 'example.js'], env);
+    const { weak } = JSON.parse(audited.stdout) as { weak: { code: string }[] };
+    expect(weak.map(({ code }) => code)).toEqual([
+      'pending_unbound',
+      'factors_not_durable',
+      'hashes_missing',
+      'store_not_durable',
+      'watch_missing',
+    ]);
+    for (const key of Object.values(keys)) expect(audited.stdout).not.toContain(key);
+    const without = await cli.run(['audit', '--config', 'example.js'], { REDIS_URL: server.url });
+    expect(without.stderr).toContain('must be set');
+  });
+});
+
+function newKey(): string {
+  return randomBytes(32).toString('hex');
+}
+
 describe('what is printed', () => {
   it('lets no name, label or client move a terminal or pose as a line (LOG-04)', async () => {
     await lock(hostile);
@@ -433,12 +474,12 @@ describe('what is printed', () => {
       ['unlock', hostile],
     ];
     for (const command of commands) {
-      const [text, value] = [await run(...command), await run(...command, '--json')];
+      const [text, value] = await Promise.all([run(...command), run(...command, '--json')]);
       expect([text.code, value.code]).toEqual([0, 0]);
       expectHarmless(text.stdout, text.stderr, value.stdout, value.stderr);
       expect(text.stdout).not.toMatch(/^root: unlocked/m);
     }
     expect(await json('tokens', hostile)).toMatchObject({ account: hostile, tokens: [{ name: hostile }] });
     expectHarmless((await run(hostile)).stderr, (await run('locks', `--${hostile}`)).stderr);
-  });
+  }, 120_000);
 });
