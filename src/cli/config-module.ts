@@ -1,5 +1,6 @@
 import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
 import { AccessTokens } from '../core/access-tokens.js';
 import { Lockout } from '../core/lockout.js';
@@ -10,6 +11,9 @@ import { Failure } from './failure.js';
 
 /** Looked for in the working directory, in this order, where no --config is given. */
 const defaultFiles = ['portcullis.config.js', 'portcullis.config.mjs'];
+
+/** How long the app may take to close, in milliseconds. */
+const closeMs = 2000;
 
 /** What a command may need of the app's configuration, by the name of its export. */
 export interface Parts {
@@ -77,7 +81,9 @@ export class ConfigModule {
   /** Lets the app close what it has opened. */
   async close(): Promise<void> {
     const close = own(this.exported, 'close');
-    if (typeof close === 'function') await (close as () => unknown)();
+    if (typeof close !== 'function') return;
+    // A connection that is not answered any more may never close.
+    await Promise.race([(close as () => unknown)(), sleep(closeMs, undefined, { ref: false })]);
   }
 }
 

@@ -1,5 +1,5 @@
 import { isAccount } from '../core/account.js';
-import { resetFactors } from '../core/factor-reset.js';
+import { isSameAccount, resetFactors } from '../core/factor-reset.js';
 import type { FactorStatus } from '../core/factor-facts.js';
 import type { FactorStanding } from '../core/factor-standing.js';
 import { keepDeed } from './audit-trail.js';
@@ -41,6 +41,10 @@ async function reset(asked: Asked, account: { readonly id: string }, before: Fac
       'factors --reset needs the export log, made by new LoginLog(): a reset without a record is not done',
     );
   }
+  const { actor } = asked.flags;
+  // As on the routes: nobody weakens the account that they act from.
+  if (actor !== undefined && isSameAccount({ id: actor }, account))
+    throw new Failure('nobody resets their own second factors: let somebody else do it');
   const details = { count: before.factors.length };
   await keepDeed(asked, { name: 'factors.reset', outcome: 'changed', account: account.id, details });
   const removed = await resetFactors(secondFactors, tokens, account, config.find('attempts')?.devices);

@@ -214,10 +214,25 @@ describe('unlock', () => {
        const broken = memoryStore();
        export const log = new LoginLog({ store: { ...broken, appendLog: async () => { throw new Error('gone'); } } });`,
     );
-    const ran = await run('unlock', 'alice', '--config', 'broken-log.js');
-    expect(ran).toMatchObject({ code: 1, stdout: '' });
-    expect(ran.stderr).toContain('the login log could not keep it, so nothing was done');
+    await enrol('alice');
+    const secret = await giveToken('alice');
+    const [{ id = '' } = {}] = await tokens.list({ id: 'alice' });
+    const deeds = [
+      ['unlock', 'alice'],
+      ['unlock', '--address', '192.0.2.7'],
+      ['tokens', 'alice', '--revoke', id],
+      ['tokens', 'alice', '--revoke-all'],
+      ['factors', 'alice', '--reset'],
+    ];
+    const ran = await Promise.all(deeds.map((args) => run(...args, '--config', 'broken-log.js')));
+    for (const { code, stdout, stderr } of ran) {
+      expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
+      expect(stderr).toContain('the login log could not keep it, so nothing was done');
+    }
     expect(await attempts.status('alice')).toMatchObject({ locked: true });
+    expect((await attempts.statusOfAddress('192.0.2.7')).failures).toEqual([8, 8, 8]);
+    expect(await tokens.check(secret)).not.toBeNull();
+    expect((await factors.status({ id: 'alice' })).factors).toHaveLength(1);
   });
 
   it('frees an address, and says so of none', async () => {
@@ -386,6 +401,15 @@ describe('factors', () => {
     expect((await factors.status({ id: 'alice' })).factors).toEqual([]);
     expect(await tokens.check(secret)).toBeNull();
     expect(await entries()).toMatchObject([{ name: 'factors.reset', account: 'alice', actor: 'carol' }]);
+  });
+
+  it('resets nothing for whom the factors are (I14)', async () => {
+    await enrol('alice');
+    const ran = await run('factors', 'alice', '--reset', '--actor', 'ALICE ');
+    expect(ran).toMatchObject({ code: 1, stdout: '' });
+    expect(ran.stderr).toContain('nobody resets their own second factors');
+    expect((await factors.status({ id: 'alice' })).factors).toHaveLength(1);
+    expect(await entries()).toEqual([]);
   });
 
   it('resets nothing without a log (I14)', async () => {
