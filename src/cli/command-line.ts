@@ -67,7 +67,8 @@ function parsed(args: readonly string[]) {
   try {
     return parseArgs({ args: [...args], options, allowPositionals: true, strict: true });
   } catch (error) {
-    throw new Misuse(String(own(error, 'message') ?? 'what was given cannot be read'));
+    const message = own(error, 'message');
+    throw new Misuse(typeof message === 'string' ? message : 'what was given cannot be read');
   }
 }
 

@@ -81,7 +81,7 @@ function readPolicy(given: NonNullable<ConfigAuditOptions['policy']>): PasswordP
 
 function readBreach(given: NonNullable<ConfigAuditOptions['breach']>): NonNullable<AuditedConfig['breach']> {
   if (given instanceof BreachCheck) return { check: given, whenUnavailable: null };
-  const { readPassword: _password, whenUnavailable = 'refuse', ...options } = given;
+  const { readPassword: _password, readContextWords: _words, whenUnavailable = 'refuse', ...options } = given;
   readOptions('auditConfig breach', { whenUnavailable }, { whenUnavailable: oneOf('refuse', 'allow') });
   return { check: new BreachCheck(options), whenUnavailable };
 }

@@ -106,6 +106,11 @@ async function giveToken(account: string, name = 'laptop'): Promise<string> {
   return secret;
 }
 
+async function idOf(account: string): Promise<string> {
+  const [token] = await tokens.list({ id: account });
+  return token?.id ?? '';
+}
+
 async function enrol(account: string): Promise<void> {
   const { secret } = await factors.beginTotp({ id: account }, { label: account, name: 'Phone' });
   added(await factors.confirmTotp({ id: account }, codeOf(secret, Math.floor(Date.now() / 30_000))));
@@ -216,7 +221,7 @@ describe('unlock', () => {
     );
     await enrol('alice');
     const secret = await giveToken('alice');
-    const [{ id = '' } = {}] = await tokens.list({ id: 'alice' });
+    const id = await idOf('alice');
     const deeds = [
       ['unlock', 'alice'],
       ['unlock', '--address', '192.0.2.7'],
@@ -347,7 +352,7 @@ describe('tokens', () => {
   it('lists live tokens by id, and no secret', async () => {
     const secret = await giveToken('robot');
     const { stdout } = await run('tokens', 'robot');
-    const [{ id = '' } = {}] = await tokens.list({ id: 'robot' });
+    const id = await idOf('robot');
     expect(stdout).toMatch(/^ID +NAME +CARRY +CREATED/);
     expect(stdout).toMatch(new RegExp(`${id}  laptop  bearer +20\\S+Z  20\\S+Z  never +- +root`));
     const listed = await json('tokens', 'robot');
@@ -358,7 +363,7 @@ describe('tokens', () => {
   it('ends one, and never that of another account', async () => {
     const secret = await giveToken('robot');
     await giveToken('other');
-    const [{ id = '' } = {}] = await tokens.list({ id: 'other' });
+    const id = await idOf('other');
     expect(await run('tokens', 'robot', '--revoke', id)).toMatchObject({ code: 1, stdout: '' });
     expect(await tokens.list({ id: 'other' })).toHaveLength(1);
     const [own] = await tokens.list({ id: 'robot' });

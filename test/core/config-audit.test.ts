@@ -275,8 +275,8 @@ describe('wrong parts', () => {
   });
 
   it('takes the options of the middleware as they are', async () => {
-    const readPassword = () => '';
-    const given = { policy: { readPassword, readContextWords: () => [] }, breach: { readPassword } };
+    const readers = { readPassword: () => '', readContextWords: () => [] };
+    const given = { policy: readers, breach: readers };
     expect(codesOf((await auditConfig(given)).enforced)).toEqual(['policy', 'breach_check']);
   });
 
