@@ -508,6 +508,8 @@ describe('what is printed', () => {
       expectHarmless(text.stdout, text.stderr, value.stdout, value.stderr);
       expect(text.stdout).not.toMatch(/^root: unlocked/m);
     }
+    // A backslash of a name is not taken for one of ours.
+    expect((await run('tokens', 'x\\u0041')).stdout).toBe('x\\u005cu0041 has no live token.\n');
     expect(await json('tokens', hostile)).toMatchObject({ account: hostile, tokens: [{ name: hostile }] });
     expectHarmless((await run(hostile)).stderr, (await run('locks', `--${hostile}`)).stderr);
   }, 120_000);

@@ -42,12 +42,15 @@ describe('Redis', () => {
     }
   });
 
-  it('does not say to a user who may not ask', async () => {
-    const server = await startRedis();
-    const redis = new Redis(server.url);
+  it.each([
+    ['to a user who may not ask', []],
+    ['where its command is renamed', ['--rename-command', 'INFO', '']],
+  ])('does not say %s', async (_what, args) => {
+    const server = await startRedis({ args });
+    const redis = new Redis(server.url, { enableReadyCheck: false });
     await redis.call('ACL', 'SETUSER', 'login', 'on', '>pw', '~*', '+@all', '-info');
     const restricted = new Redis(server.url, { username: 'login', password: 'pw', enableReadyCheck: false });
-    const store = redisStore(restricted);
+    const store = redisStore(args.length === 0 ? restricted : redis);
     try {
       expect(await inspect(store)).toEqual({
         kind: 'redis',
