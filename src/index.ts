@@ -94,6 +94,16 @@ export { type LoginWatchOptions, type WatchThreshold, type WatchThresholds } fro
 export { type LostAlerts } from './core/watch-losses.js';
 export { type Alert, type AlertKind, type AlertSeverity, type AlertSink } from './core/alert.js';
 export { canonicalIdentifier } from './core/identifier.js';
+export { auditConfig } from './core/config-audit.js';
+export { type ConfigAuditOptions } from './core/config-audit-options.js';
+export {
+  formatAudit,
+  type ConfigReport,
+  type Finding,
+  type Requirement,
+  type RequirementState,
+} from './core/config-report.js';
+export { type FactorStanding } from './core/factor-standing.js';
 export { type AuthEvent } from './core/auth-event.js';
 export { type Account } from './core/account.js';
 export { Busy, StoreUnavailable } from './core/errors.js';
@@ -151,6 +161,7 @@ export {
   type StoredPendingLogin,
 } from './core/pending-store.js';
 export { type DocumentStore, type StoredDocument } from './core/document-store.js';
+export { type InspectedStore, type StoreFacts } from './core/store-facts.js';
 export {
   type LogAppended,
   type LogBatch,

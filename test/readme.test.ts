@@ -255,7 +255,7 @@ function readOptionsOfSources(): OptionsOfSource[] {
 function ownerOf(name: string, exported: ReadonlySet<string>): string {
   const owners = [...sources.values()].flatMap((text) =>
     [...text.matchAll(new RegExp(`(?:options|policy)\\??: ${name}\\b`, 'g'))].map((use) =>
-      all(text.slice(0, use.index), /^export (?:function|class) (\w+)/gm).at(-1),
+      all(text.slice(0, use.index), /^export (?:async )?(?:function|class) (\w+)/gm).at(-1),
     ),
   );
   return owners.find((owner) => owner !== undefined && exported.has(owner)) ?? name;

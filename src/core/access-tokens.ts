@@ -10,7 +10,7 @@ import {
   type TokenCarrier,
   type TokenGrant,
 } from './token-grant.js';
-import { readAccessTokensOptions, type AccessTokensOptions } from './token-options.js';
+import { readAccessTokensOptions, type AccessTokensOptions, type TokenSettings } from './token-options.js';
 import {
   keyOfId,
   readListedToken,
@@ -37,7 +37,7 @@ export interface IssuedToken {
  */
 export class AccessTokens {
   readonly #store: TokenStore;
-  readonly #settings: ReturnType<typeof readAccessTokensOptions>;
+  readonly #settings: TokenSettings;
   readonly #uses = new TokenUses(() => performance.now());
   readonly #reader = new TokenReader();
   readonly #cache: TokenCache | undefined;
@@ -48,6 +48,11 @@ export class AccessTokens {
     const { store, cache } = this.#settings;
     this.#store = store;
     this.#cache = cache && readTokenCache(store, cache);
+  }
+
+  /** What it was made with. No secret is among it. */
+  get settings(): TokenSettings {
+    return this.#settings;
   }
 
   /**

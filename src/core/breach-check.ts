@@ -59,6 +59,11 @@ export class BreachCheck {
     this.#timeoutMs = timeoutMs;
   }
 
+  /** What it was made with, its sources by name. */
+  get settings(): { readonly sources: readonly string[]; readonly minCount: number } {
+    return { sources: this.#sources.map(({ name }) => name), minCount: this.#minCount };
+  }
+
   async check(password: string): Promise<BreachVerdict> {
     const silent: string[] = [];
     for (const source of this.#sources) {

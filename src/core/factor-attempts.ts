@@ -1,6 +1,7 @@
 import type { Account } from './account.js';
 import { Busy } from './errors.js';
 import type { FactorJudgement, FactorVerdict, OfferedFactor } from './factor-verdict.js';
+import type { LockoutStanding } from './attempt.js';
 import type { Lockout } from './lockout.js';
 import type { PendingLogins } from './pending-logins.js';
 
@@ -61,6 +62,11 @@ export class FactorAttempts {
     const attempt = await this.attempts.reserve(namesOf(account), 'enrolment');
     if (!attempt.granted) throw new Busy(attempt.retryAfterSeconds);
     await attempt.fail();
+  }
+
+  /** How the account's windows of wrong factors stand. */
+  async status({ id }: Account): Promise<LockoutStanding> {
+    return this.attempts.status([id], 'second factor');
   }
 
   /** Forgets the account's wrong factors and begun enrolments. Answers whether there were any. */

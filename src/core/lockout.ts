@@ -2,7 +2,6 @@ import { addressSource } from './address-source.js';
 import { isCounts, isDecisionFor, isStatusFor } from './attempt-store.js';
 import type { AttemptStatus } from './attempt-store.js';
 import type { AttemptNames, Locked, LockoutStanding, LockoutStatus, ReservedAttempt } from './attempt.js';
-import { writtenLimits, type LockoutLimit } from './attempt-limits.js';
 import type { KnownDevices } from './known-devices.js';
 import {
   LockoutLanes,
@@ -11,6 +10,7 @@ import {
   type LaneAttempt,
   type LaneSubject,
 } from './lockout-lanes.js';
+import { factsOfLockout, type LockoutFacts } from './lockout-facts.js';
 import { readLockoutOptions, type LockoutOptions, type LockoutSettings } from './lockout-options.js';
 import { describe } from './options.js';
 import { ask, isBoolean, isNothing } from './store-call.js';
@@ -43,18 +43,9 @@ export class Lockout {
     return this.#settings.devices;
   }
 
-  /** What is enforced; `limits` are those of an account over all its lanes. Null for none. */
-  get settings(): {
-    readonly limits: readonly Required<LockoutLimit>[];
-    readonly deviceLimits: readonly Required<LockoutLimit>[] | null;
-    readonly addressLimits: readonly Required<LockoutLimit>[] | null;
-  } {
-    const { limits, deviceLimits, addressLimits } = this.#settings;
-    return {
-      limits: writtenLimits(limits),
-      deviceLimits: deviceLimits === undefined ? null : writtenLimits(deviceLimits),
-      addressLimits: addressLimits === undefined ? null : writtenLimits(addressLimits),
-    };
+  /** What is enforced. */
+  get settings(): LockoutFacts {
+    return factsOfLockout(this.#settings);
   }
 
   /**
@@ -127,16 +118,26 @@ export class Lockout {
   }
 
   /** How an account stands, by its identifier or by the id that the `subject` option resolves it to. */
-  async status(account: string | readonly string[]): Promise<LockoutStatus> {
-    const { strangers, devices } = this.#lanes.ofAccount(account, 'password');
+  async status(account: string | readonly string[], guessed: Guessed = 'password'): Promise<LockoutStatus> {
+    const { strangers, devices } = this.#lanes.ofAccount(account, guessed);
     const [status, ofDevices] = await Promise.all([this.#standing(strangers), this.#standing(devices)]);
     return devices.length === 0 ? status : { ...status, devices: ofDevices };
+  }
+
+  /** What events call an account, by its identifier and by its id: `subject`. */
+  subjectsOf(account: string | readonly string[]): readonly string[] {
+    return this.#lanes.ofAccount(account, 'password').strangers.map(({ key }) => key);
   }
 
   /** Forgets the account's failures, in all its lanes, and nobody else's. Answers whether there were any. */
   async unlock(account: string | readonly string[], guessed: Guessed = 'password'): Promise<boolean> {
     const { strangers, devices } = this.#lanes.ofAccount(account, guessed);
     return this.#clear([...strangers, ...devices]);
+  }
+
+  /** Forgets the failures of an account's known devices, which share a lane. Answers whether there were any. */
+  async unlockDevices(account: string | readonly string[]): Promise<boolean> {
+    return this.#clear(this.#lanes.ofAccount(account, 'password').devices);
   }
 
   /**

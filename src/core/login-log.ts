@@ -65,6 +65,15 @@ export class LoginLog {
     };
   }
 
+  /** What it was made with. No key is among it. */
+  get settings(): { readonly store: LogStore; readonly retentionSeconds: number; readonly chained: boolean } {
+    return {
+      store: this.#store,
+      retentionSeconds: this.#retentionMs / 1000,
+      chained: this.#chain !== undefined,
+    };
+  }
+
   /** How many entries found no place in the queue, since the process began. */
   get lost(): number {
     return this.#queue.lost;

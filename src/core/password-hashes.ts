@@ -79,6 +79,12 @@ export class PasswordHashes {
     this.#queue = queue;
   }
 
+  /** What a hash costs. */
+  get settings(): { readonly memoryKiB: number; readonly iterations: number } {
+    const { memoryCost, timeCost } = this.#parameters;
+    return { memoryKiB: memoryCost, iterations: timeCost };
+  }
+
   /**
    * Hashes a new password, with a salt of its own, for storage.
    *

@@ -74,14 +74,14 @@ export interface SecondFactorsOptions {
 type Decided = 'store' | 'issuer' | 'keys' | 'factorStore' | 'bindPending' | 'now';
 
 /** The options with their defaults, and the relying party that they make. */
-interface Settings extends Required<Pick<SecondFactorsOptions, Decided>> {
+export interface ReadFactorOptions extends Required<Pick<SecondFactorsOptions, Decided>> {
   readonly limits: readonly LockoutLimit[] | undefined;
   readonly origin: string | undefined;
   readonly party: RelyingParty | undefined;
 }
 
 /** @throws {TypeError} on an unknown option or a wrong value. */
-export function readSecondFactorsOptions(given: SecondFactorsOptions): Settings {
+export function readSecondFactorsOptions(given: SecondFactorsOptions): ReadFactorOptions {
   const shared = [...pendingStoreMethods, ...challengeStoreMethods, ...attemptStoreMethods];
   const hasOwnFactors = own(given, 'factorStore') !== undefined;
   const methods = hasOwnFactors ? shared : [...shared, ...factorStoreMethods];

@@ -1,6 +1,7 @@
 import { checkedAccount, type Account } from './account.js';
 import { acceptBackupCode, regenerateBackupCodes } from './backup-codes.js';
 import { FactorAttempts } from './factor-attempts.js';
+import { beginTotpRules, confirmKeyRules, importTotpRules } from './enrolment-rules.js';
 import { FactorBook } from './factor-book.js';
 import {
   addingRules,
@@ -19,14 +20,15 @@ import {
   type FactorStatus,
 } from './factor-facts.js';
 import { factorName } from './factor-name.js';
+import { standingOf, type FactorStanding } from './factor-standing.js';
 import type { FactorJudgement, FactorVerdict, OfferedFactor } from './factor-verdict.js';
 import { KeyRing } from './key-ring.js';
 import { Lockout } from './lockout.js';
 import { flag, readOptions, required, text } from './options.js';
 import { PendingLogins } from './pending-logins.js';
+import { factorSettings, type FactorSettings } from './factor-settings.js';
 import { readSecondFactorsOptions, type SecondFactorsOptions } from './second-factor-options.js';
 import { SecurityKeys } from './security-keys.js';
-import { canonicalTotpSecret } from './totp.js';
 import { TotpFactors, type TotpEnrolment } from './totp-factors.js';
 
 /**
@@ -36,8 +38,8 @@ import { TotpFactors, type TotpEnrolment } from './totp-factors.js';
  * @see RFC 6238; W3C Web Authentication Level 3; NIST SP 800-63B-4 section 3.1
  */
 export class SecondFactors {
-  readonly origin: string | undefined;
-  readonly bindPending: boolean;
+  /** What it was made with. No key is among it. */
+  readonly settings: FactorSettings;
   readonly pending: PendingLogins;
   readonly #attempts: FactorAttempts;
   readonly #book: FactorBook;
@@ -47,13 +49,12 @@ export class SecondFactors {
 
   /** @throws {TypeError} on an unknown option, a wrong value, a missing key or a weak one. */
   constructor(options: SecondFactorsOptions) {
-    const { store, factorStore, issuer, keys, limits, origin, party, bindPending, now } =
-      readSecondFactorsOptions(options);
-    this.origin = origin;
-    this.bindPending = bindPending;
+    const read = readSecondFactorsOptions(options);
+    const { store, factorStore, issuer, keys, limits, party, now } = read;
     this.pending = new PendingLogins(store);
     this.now = now;
     const lockout = new Lockout({ store, addressLimits: false, ...(limits !== undefined && { limits }) });
+    this.settings = factorSettings(read, lockout.settings.limits);
     this.#attempts = new FactorAttempts(lockout, this.pending);
     this.#book = new FactorBook(factorStore);
     this.#totp = new TotpFactors(this.#book, store, new KeyRing('SecondFactors', keys), issuer, now);
@@ -84,6 +85,12 @@ export class SecondFactors {
     return this.#keys.accept(account, handle, offered.response);
   }
 
+  /** What keeps the account from using its factors now, if anything does. */
+  async standing(account: Account): Promise<FactorStanding> {
+    const windows = this.#attempts.status(checked(account));
+    return standingOf(await this.#book.read(account), await windows);
+  }
+
   /** The account's factors, and how many emergency codes are left. */
   async status(account: Account): Promise<FactorStatus> {
     return statusOf(await this.#book.read(checked(account)));
@@ -101,8 +108,7 @@ export class SecondFactors {
     account: Account,
     options: { readonly label: string; readonly name?: string; readonly replaces?: string },
   ): Promise<TotpEnrolment> {
-    const rules = { label: required(text), name: factorName, replaces: text };
-    const { label, name = 'Authenticator app', replaces } = readOptions('beginTotp', options, rules);
+    const { label, name = 'Authenticator app', replaces } = readOptions('beginTotp', options, beginTotpRules);
     await this.#attempts.start(checked(account));
     return this.#totp.begin(account, name, label, replaces);
   }
@@ -123,11 +129,8 @@ export class SecondFactors {
     account: Account,
     options: { readonly secret: string; readonly name?: string },
   ): Promise<FactorAddition> {
-    const rules = { secret: { ...required(text), secret: true }, name: factorName };
-    const { secret, name = 'Authenticator app' } = readOptions('importTotp', options, rules);
-    const canonical = canonicalTotpSecret(secret);
-    if (canonical === null) throw new TypeError('importTotp: secret must be base32 of 80 to 512 bits');
-    return this.#totp.import(checked(account), name, canonical);
+    const { secret, name = 'Authenticator app' } = readOptions('importTotp', options, importTotpRules);
+    return this.#totp.import(checked(account), name, secret);
   }
 
   /**
@@ -148,8 +151,7 @@ export class SecondFactors {
     response: unknown,
     options: Adding & { readonly name?: string } = {},
   ): Promise<FactorAddition> {
-    const read = readOptions('confirmSecurityKey', options, { name: factorName, ...addingRules });
-    const { name = 'Security key', ...adding } = read;
+    const { name = 'Security key', ...adding } = readOptions('confirmSecurityKey', options, confirmKeyRules);
     if (this.#keys === undefined) return { outcome: 'wrong' };
     return this.#keys.confirmRegistration(checked(account), response, name, adding);
   }

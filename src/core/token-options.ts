@@ -33,8 +33,13 @@ export interface AccessTokensOptions {
   readonly now?: () => number;
 }
 
+/** The options with their defaults. */
+export interface TokenSettings extends Required<Omit<AccessTokensOptions, 'cache'>> {
+  readonly cache: TokenCacheOptions | undefined;
+}
+
 /** @throws {TypeError} on an unknown option or a wrong value; a lifetime over 7 days is one. */
-export function readAccessTokensOptions(options: AccessTokensOptions) {
+export function readAccessTokensOptions(options: AccessTokensOptions): TokenSettings {
   const {
     store,
     lifetimeSeconds = longestTokenSeconds,

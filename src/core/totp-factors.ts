@@ -10,13 +10,13 @@ import type { KeyRing } from './key-ring.js';
 import { qrCode } from './qr-code.js';
 import { parseRecord } from './record.js';
 import { ask, isNothing, isTextOrNull, own } from './store-call.js';
-import { isTotpCode, matchTotpStep, newTotpSecret, totpStep, totpUri } from './totp.js';
+import { canonicalTotpSecret, isTotpCode, matchTotpStep, newTotpSecret, totpStep, totpUri } from './totp.js';
 
 /** How long a shown secret waits for its first code, in milliseconds. */
 const enrolmentMs = 600_000;
 
 /** Wrong codes in a row, over whatever time, after which codes are refused until another factor is used (NIST SP 800-63B-4 section 3.2.2). */
-const mostWrongCodes = 100;
+export const mostWrongCodes = 100;
 
 /** An authenticator that may be shown to its owner, once. */
 export interface TotpEnrolment {
@@ -83,8 +83,14 @@ export class TotpFactors {
     await ask(() => this.challenges.takeChallenge(enrolmentKey(account)), isTextOrNull);
   }
 
-  /** Adds an authenticator that its owner has already, from an app's former system. */
-  async import(account: Account, name: string, secret: string): Promise<FactorAddition> {
+  /**
+   * Adds an authenticator that its owner has already, from an app's former system.
+   *
+   * @throws {TypeError} for what is no secret; it is never quoted.
+   */
+  async import(account: Account, name: string, given: string): Promise<FactorAddition> {
+    const secret = canonicalTotpSecret(given);
+    if (secret === null) throw new TypeError('importTotp: secret must be base32 of 80 to 512 bits');
     const factor = newTotp(this.#sealed(account, name, secret), null, this.now());
     // A migration may run twice: with the secret in two factors, each code would work twice.
     const isSame = (one: Factor): boolean => one.type === 'totp' && this.#open(account, one) === secret;

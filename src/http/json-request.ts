@@ -5,8 +5,8 @@ import { refuse } from './refuse.js';
 import { isFromAnotherSite } from './site.js';
 
 /** True unless the request has been refused: sent by a page of another site, or by a form. */
-export function demandJson(ctx: AuthContext, { origin }: SecondFactors): boolean {
-  if (!hasSentToken(ctx) && isFromAnotherSite(ctx, origin)) refuse(ctx, 'csrf_rejected');
+export function demandJson(ctx: AuthContext, { settings }: SecondFactors): boolean {
+  if (!hasSentToken(ctx) && isFromAnotherSite(ctx, settings.origin)) refuse(ctx, 'csrf_rejected');
   else if (!isJson(ctx)) refuse(ctx, 'unsupported_media_type');
   else return true;
   return false;

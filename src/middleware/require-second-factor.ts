@@ -93,7 +93,7 @@ export function requireSecondFactor(
     if (resumed !== undefined && resumed.factors !== enrolled.fingerprint) return { outcome: 'dead' };
     if (enrolled.methods.length === 0) return { outcome: 'none' };
     if (offered === undefined) {
-      const binding = factors.bindPending ? giveBinding(ctx, factors.origin) : undefined;
+      const binding = factors.settings.bindPending ? giveBinding(ctx, factors.settings.origin) : undefined;
       const handle = await factors.pending.open(login, enrolled.fingerprint, binding);
       const challenge = await factors.challenge(account, enrolled, handle);
       return { outcome: 'requested', handle, methods: enrolled.methods, challenge };

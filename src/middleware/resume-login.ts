@@ -43,11 +43,14 @@ export function resumeLogin(factors: SecondFactors, options: ResumeLoginOptions 
   return async function resumeLogin(ctx, next) {
     const login = loginOf(ctx);
     if (login.password !== 'open' || login.lockoutPassed) return refuseMisordered(ctx, 'resumeLogin');
-    if (isFromAnotherSite(ctx, factors.origin)) return refuse(ctx, 'csrf_rejected');
+    if (isFromAnotherSite(ctx, factors.settings.origin)) return refuse(ctx, 'csrf_rejected');
     const handle = readPending(ctx);
     if (typeof handle !== 'string' || handle === '') return refuse(ctx, 'invalid_request');
 
-    const resumed = await decided(ctx, factors.pending.find(handle, readBinding(ctx, factors.origin)));
+    const resumed = await decided(
+      ctx,
+      factors.pending.find(handle, readBinding(ctx, factors.settings.origin)),
+    );
     if (resumed === undefined) return;
     if (resumed === null) return refuse(ctx, 'pending_login_invalid');
     const found = await findAgain(ctx, findAccount, resumed.account);

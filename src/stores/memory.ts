@@ -5,6 +5,7 @@ import type { LogStore } from '../core/log-store.js';
 import { callback, integer, readOptions } from '../core/options.js';
 import type { PendingLoginStore } from '../core/pending-store.js';
 import type { SessionStore } from '../core/session-store.js';
+import type { InspectedStore } from '../core/store-facts.js';
 import type { TokenStore } from '../core/token-store.js';
 import { memoryAttempts } from './memory-attempts.js';
 import { memoryClock } from './memory-clock.js';
@@ -24,7 +25,8 @@ export type Store = AttemptStore &
   ChallengeStore &
   SessionStore &
   DocumentStore &
-  LogStore;
+  LogStore &
+  InspectedStore;
 
 export interface MemoryStoreOptions {
   /**
@@ -69,5 +71,6 @@ export function memoryStore(options: MemoryStoreOptions = {}): Store {
     ...memoryDocuments(clock, maxEntries),
     ...memoryLog(clock, maxEntries),
     weaknesses: () => (inProduction ? [weakness] : []),
+    inspectStore: async () => ({ kind: 'memory', isShared: false, isDurable: false, weaknesses: [weakness] }),
   };
 }

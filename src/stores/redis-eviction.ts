@@ -35,10 +35,7 @@ export class EvictionWatch {
 
   async #ask(): Promise<void> {
     this.#askedAt = performance.now();
-    const policy = await this.connection.send('INFO', 'memory').then(readPolicy, () => undefined);
-    if (policy === 'noeviction') this.#weaknesses = [];
-    else if (policy === undefined) this.#weaknesses = ['Redis does not say whether it evicts keys'];
-    else this.#weaknesses = [`Redis may evict keys (maxmemory-policy ${policy})`];
+    this.#weaknesses = evictionWeaknesses(await this.connection.send('INFO', 'memory').catch(() => null));
     const [weakness] = this.#weaknesses;
     if (weakness === undefined || this.#warned) return;
     this.#warned = true;
@@ -48,6 +45,10 @@ export class EvictionWatch {
   }
 }
 
-function readPolicy(info: unknown): string | undefined {
-  return typeof info === 'string' ? /^maxmemory_policy:([a-z-]+)\r?$/m.exec(info)?.[1] : undefined;
+/** @param info - What Redis answered to INFO memory; anything else where it did not. */
+export function evictionWeaknesses(info: unknown): readonly string[] {
+  const policy = typeof info === 'string' ? /^maxmemory_policy:([a-z-]+)\r?$/m.exec(info)?.[1] : undefined;
+  if (policy === 'noeviction') return [];
+  if (policy === undefined) return ['Redis does not say whether it evicts keys'];
+  return [`Redis may evict keys (maxmemory-policy ${policy})`];
 }

@@ -6,6 +6,7 @@ import { RedisConnection } from './redis-connection.js';
 import { redisDocuments } from './redis-documents.js';
 import { EvictionWatch } from './redis-eviction.js';
 import { redisChallenges, redisFactors } from './redis-factors.js';
+import { inspectRedis } from './redis-inspection.js';
 import { redisLog } from './redis-log.js';
 import { redisPending } from './redis-pending.js';
 import { ReplicaWatch } from './redis-replicas.js';
@@ -85,6 +86,7 @@ export function redisStore(redis: RedisClient, options: RedisStoreOptions = {}):
     ...redisDocuments(connection),
     ...redisLog(connection),
     weaknesses: () => eviction.weaknesses,
+    inspectStore: () => inspectRedis(connection),
     watchTokens: (watcher, maxStaleMs) => {
       watches.push(new RedisTokenWatch(connection, watcher, maxStaleMs));
     },

@@ -6,6 +6,7 @@ import { own } from '../core/store-call.js';
  * words for the statements that have one.
  */
 export interface SqlDialect {
+  readonly kind: 'postgresql' | 'sqlite';
   /** The database's clock, at the moment of evaluation, in whole microseconds since the epoch. */
   readonly clockUs: string;
   /** The same in whole milliseconds: not every database keeps a quotient of integers whole. */
@@ -14,25 +15,31 @@ export interface SqlDialect {
   readonly resolutionUs: number;
   /** Rows are locked one by one. Otherwise a writing transaction is alone in the database. */
   readonly locksRows: boolean;
+  /** How many files hold the data: none for a database in memory. */
+  readonly files: string;
   /** Error codes after which the statement or the transaction is known to be undone. */
   readonly undone: RegExp;
 }
 
 const postgres: SqlDialect = {
+  kind: 'postgresql',
   // Not now(): that is the time at which the transaction began, before it waited for its locks.
   clockUs: `cast(floor(extract(epoch from clock_timestamp()) * 1000000) as bigint)`,
   clockMs: `cast(floor(extract(epoch from clock_timestamp()) * 1000) as bigint)`,
   resolutionUs: 1,
   locksRows: true,
+  files: 'select 1',
   // Serialization failure and deadlock.
   undone: /^(?:40001|40P01)$/,
 };
 
 const sqlite: SqlDialect = {
+  kind: 'sqlite',
   clockUs: `cast(round((julianday('now') - 2440587.5) * 86400000) as integer) * 1000`,
   clockMs: `cast(round((julianday('now') - 2440587.5) * 86400000) as integer)`,
   resolutionUs: 1000,
   locksRows: false,
+  files: `select count(*) from pragma_database_list where name = 'main' and file <> ''`,
   undone: /^SQLITE_BUSY(?:_[A-Z]+)?$/,
 };
 

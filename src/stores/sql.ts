@@ -5,6 +5,7 @@ import type { LogStore } from '../core/log-store.js';
 import { describe, readOptions } from '../core/options.js';
 import type { PendingLoginStore } from '../core/pending-store.js';
 import type { SessionStore } from '../core/session-store.js';
+import type { InspectedStore } from '../core/store-facts.js';
 import type { TokenStore } from '../core/token-store.js';
 import { sqlAttempts } from './sql-attempts.js';
 import { sqlChallenges } from './sql-challenges.js';
@@ -13,6 +14,7 @@ import { sqlCutoffs } from './sql-cutoffs.js';
 import { dialectOf, type SqlDialect } from './sql-dialect.js';
 import { sqlDocuments } from './sql-documents.js';
 import { sqlFactors } from './sql-factors.js';
+import { inspectSql } from './sql-inspection.js';
 import { sqlLog } from './sql-log.js';
 import { defaultSqlPrefix, sqlPrefix, type SqlDatabase } from './sql-migrations.js';
 import { sqlPending } from './sql-pending.js';
@@ -38,7 +40,8 @@ export interface SqlStore
     ChallengeStore,
     SessionStore,
     DocumentStore,
-    LogStore {}
+    LogStore,
+    InspectedStore {}
 
 /**
  * Keeps everything in PostgreSQL or SQLite, in the tables of `sqlMigrations`. Time is the database's own. Its
@@ -62,6 +65,7 @@ export function sqlStore(kysely: SqlDatabase, options: SqlStoreOptions = {}): Sq
     ...sqlChallenges(connection),
     ...sqlSessions(connection),
     ...sqlDocuments(connection),
+    inspectStore: () => inspectSql(connection),
     ...sqlLog(connection),
   };
 }
