@@ -51,6 +51,8 @@ const visits: Visit[] = [];
 const labels: (readonly [kind: string, about: string])[] = [];
 const statusesOfAlice: number[] = [];
 const statusesOfVandal = new Map<number, number>();
+const countVandal = (one: number): void =>
+  void statusesOfVandal.set(one, (statusesOfVandal.get(one) ?? 0) + 1);
 
 /** Wrong passwords, some seconds apart, and then the right one. */
 function logsIn(name: string, client: Client, at: number, mistakes = 0): void {
@@ -116,7 +118,7 @@ function vandal(): void {
   const client = clientOf('198.51.100.66', '<script>alert("\u00E9")</script>');
   const count = (one: number): void => void statusesOfVandal.set(one, (statusesOfVandal.get(one) ?? 0) + 1);
   for (let at = 8 * hour; at < 20 * hour; at += 20) {
-    visits.push({ at, client, name: 'alice', password: 'no', status: count });
+    visits.push({ at, client, name: 'alice', password: 'no', status: countVandal });
   }
   labels.push(['repeated_failures', 'alice']);
   const home = clientOf('100.70.1.1');
