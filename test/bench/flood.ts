@@ -104,9 +104,9 @@ async function checkTokens(port: number, token: string, end: number): Promise<nu
     // The one that has been idle longest: the server closes what is idle for five seconds.
     const connection = idle.shift() ?? (await Connection.open(port));
     const status = await connection.send(request);
-    if (status !== 200) throw new Error(`A token was answered ${status}`);
     idle.push(connection);
-    return performance.now() - start;
+    // An answer that is none is never in time.
+    return status === 200 ? performance.now() - start : Infinity;
   };
   const visits: Promise<number>[] = [];
   const start = performance.now();
