@@ -124,18 +124,27 @@ export async function soak({ logins, every, hours, people, redisUrl }: SoakPlan)
       while (served < end) await visit(served++);
     };
     await Promise.all(Array.from({ length: 20 }, lane));
-    // Deadlines that were met, and what waits for the next turn, are not what is left.
-    await sleep(20);
+    const handles = await handlesAtRest(samples.at(-1)?.handles ?? 0);
     globalThis.gc?.();
     samples.push({
       heapMb: process.memoryUsage().heapUsed / megabyte,
-      handles: process.getActiveResourcesInfo().length,
+      handles,
       listeners: process.eventNames().reduce((sum, name) => sum + process.listenerCount(name), 0),
       keys: client === undefined ? 0 : await client.dbsize(),
     });
   }
   statuses['events'] = told;
   return { statuses, samples };
+}
+
+/** What is noted beside the requests, such as the use of a token, is given its time to end. */
+async function handlesAtRest(before: number): Promise<number> {
+  let handles = Infinity;
+  for (let looks = 0; handles > before && looks < 50; looks += 1) {
+    await sleep(10);
+    handles = Math.min(handles, process.getActiveResourcesInfo().length);
+  }
+  return handles;
 }
 
 interface Answer {
