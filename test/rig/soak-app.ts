@@ -118,8 +118,7 @@ export async function soak({ logins, every, hours, people, redisUrl }: SoakPlan)
   }
 
   const samples: SoakSample[] = [];
-  while (served < logins) {
-    const end = Math.min(served + every, logins);
+  for (let end = every; end <= logins; end += every) {
     const lane = async (): Promise<void> => {
       while (served < end) await visit(served++);
     };
