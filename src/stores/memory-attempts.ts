@@ -1,6 +1,7 @@
 import { attemptStatus, decideAttempt, lockAttempt } from '../core/attempt-rule.js';
 import type { AttemptStore, AttemptSubject } from '../core/attempt-store.js';
-import { keepMs, noAttempts, withoutAttempt, withoutFuture, type Attempts } from '../core/attempt-window.js';
+import { keepMs, noAttempts, withoutAttempt, withoutFuture } from '../core/attempt-window.js';
+import type { AttemptLimit, Attempts } from '../core/attempt-window.js';
 import { BoundedMap } from './bounded-map.js';
 import type { MemoryClock } from './memory-clock.js';
 
@@ -10,11 +11,16 @@ import type { MemoryClock } from './memory-clock.js';
  */
 export function memoryAttempts(clock: MemoryClock, maxEntries: number): AttemptStore {
   const maps = new Map<string, BoundedMap<Attempts>>();
+  const mapOf = new WeakMap<readonly AttemptLimit[], BoundedMap<Attempts>>();
 
   function statesOf({ limits }: AttemptSubject): BoundedMap<Attempts> {
+    const known = mapOf.get(limits);
+    if (known !== undefined) return known;
+    // By value: two lockouts of the same limits count as one.
     const kind = JSON.stringify(limits);
     const states = maps.get(kind) ?? new BoundedMap<Attempts>(clock.ms, maxEntries);
     maps.set(kind, states);
+    mapOf.set(limits, states);
     return states;
   }
 

@@ -12,6 +12,7 @@ import { hashingBench } from './hashing.js';
 import { lockoutBench } from './lockout.js';
 import { loginBench } from './login.js';
 import { revocationBench } from './revocation.js';
+import { soakBench } from './soak.js';
 import { passes, table, type Figure } from './table.js';
 import { tokenBench } from './token.js';
 
@@ -22,6 +23,7 @@ const benches: Record<string, (redis: RedisServer) => Promise<Figure[]>> = {
   login: loginBench,
   hashing: hashingBench,
   flood: floodBench,
+  soak: soakBench,
 };
 
 const { values, positionals } = parseArgs({

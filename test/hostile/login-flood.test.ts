@@ -43,7 +43,7 @@ async function facts(): Promise<FloodFacts> {
 interface Answer {
   readonly status: number;
   readonly retryAfter: string | undefined;
-  readonly body: Record<string, unknown>;
+  readonly body: Record<string, string>;
 }
 
 /** A connection from an address of its own, which sends its login when it is told to, whole. */
@@ -70,7 +70,7 @@ async function client(index: number): Promise<() => Promise<Answer>> {
     return {
       status: Number(top.split(' ')[1]),
       retryAfter: /^retry-after: (.+)$/im.exec(top)?.[1],
-      body: JSON.parse(text) as Record<string, unknown>,
+      body: JSON.parse(text) as Record<string, string>,
     };
   };
 }
@@ -99,18 +99,18 @@ it('1,000 logins at once are hashed a few at a time or refused as busy; tokens a
   const clients = await Promise.all(Array.from({ length: logins }, (_, i) => client(i)));
   const checks: { status: number; ms: number }[] = [];
   const agent = new Agent({ keepAlive: true, maxSockets: 4 });
-  let over = false;
+  const flood = { over: false };
   const checking = Array.from({ length: 4 }, async () => {
-    while (!over) checks.push(await checkToken(agent, token));
+    while (!flood.over) checks.push(await checkToken(agent, token));
   });
   const answers = await Promise.all(clients.map((send) => send()));
-  over = true;
+  flood.over = true;
   await Promise.all(checking);
   agent.destroy();
 
   const tally: Record<string, number> = {};
   for (const { status, body, retryAfter } of answers) {
-    const kind = `${status} ${String(body['error'] ?? '')} ${retryAfter ?? ''}`.trim();
+    const kind = `${status} ${body['error'] ?? ''} ${retryAfter ?? ''}`.trim();
     tally[kind] = (tally[kind] ?? 0) + 1;
   }
   const { '200': right = 0, '401 invalid_credentials': wrong = 0, '429 busy 1': busy = 0, ...others } = tally;
