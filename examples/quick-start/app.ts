@@ -26,7 +26,7 @@ import {
 } from 'koa-portcullis';
 import { handlers, type Settings } from './handlers.js';
 
-export function quickStart({ store, accounts, keys, sources, origin }: Settings): Koa {
+export function quickStart({ store, accounts, keys, sources, origin, watch }: Settings): Koa {
   const hashes = new PasswordHashes(); // argon2id, a few at a time
   const attempts = new Lockout({ store }); // 10 failures a minute, 20 an hour, 40 a day
   const factors = new SecondFactors({ store, issuer: 'Quick Start', keys, ...origin }); // TOTP and security keys
@@ -42,14 +42,15 @@ export function quickStart({ store, accounts, keys, sources, origin }: Settings)
     const isRight = await hashes.verify(account?.hash, password); // the same work for an unknown name
     return account && isRight ? { id: account.id } : null;
   });
+  const counted = lockout(attempts, { subject: async (name) => (await accounts.find(name))?.id ?? null });
   const strongPassword = [passwordPolicy(), breachCheck({ sources, whenUnavailable: 'allow' })];
   const freshLogin = [requireToken(tokens), requireFreshLogin(factors)]; // not with a token that was stolen
   const secondFactorAndToken = [requireSecondFactor(factors), issueToken(tokens)];
 
   const router = new Router<AuthState>();
   router.post('/signup', ...strongPassword, signUp);
-  router.post('/tokens', lockout(attempts), findAccount, ...secondFactorAndToken);
-  router.post('/tokens/second-factor', resumeLogin(factors), lockout(attempts), ...secondFactorAndToken);
+  router.post('/tokens', counted, findAccount, ...secondFactorAndToken);
+  router.post('/tokens/second-factor', resumeLogin(factors), counted, ...secondFactorAndToken);
   router.get('/me', requireToken(tokens), showMe);
   router.put('/password', ...freshLogin, revokeOtherTokens(tokens), ...strongPassword, savePassword);
   router.post('/totp', ...freshLogin, beginTotp);
@@ -59,6 +60,7 @@ export function quickStart({ store, accounts, keys, sources, origin }: Settings)
   router.use('/tokens', requireToken(tokens), tokenRoutes(tokens).routes()); // after the logins, which need none
 
   const app = new Koa();
+  app.on('auth', watch.observe); // attacks are seen and told of
   app.use(safeBody(bodyParser()));
   app.use(router.routes());
   app.use(router.allowedMethods());

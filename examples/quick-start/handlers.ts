@@ -7,6 +7,7 @@ import {
   type AuthContext,
   type BreachSource,
   type FactorKey,
+  type LoginWatch,
   type PasswordHashes,
   type SecondFactors,
   type Store,
@@ -24,6 +25,8 @@ export interface Settings {
   origin: { origin?: string };
   /** Where breached passwords are looked up, in this order. */
   sources: BreachSource[];
+  /** Is told of every event. */
+  watch: LoginWatch;
 }
 
 interface Services {

@@ -3,7 +3,15 @@
 import { randomBytes } from 'node:crypto';
 import type { AddressInfo } from 'node:net';
 import { Redis } from 'ioredis';
-import { commonPasswords, hibpApi, memoryStore, redisStore, type AuthEvent } from 'koa-portcullis';
+import {
+  LoginWatch,
+  commonPasswords,
+  hibpApi,
+  logAlerts,
+  memoryStore,
+  redisStore,
+  type AuthEvent,
+} from 'koa-portcullis';
 import { memoryAccounts, redisAccounts } from './accounts.js';
 import { quickStart } from './app.js';
 import { walkThrough } from './walk-through.js';
@@ -29,8 +37,11 @@ redis?.on('error', () => {}); // each request says what failed
 const shared = redis === undefined ? undefined : redisStore(redis);
 const store = shared ?? memoryStore();
 
+const watch = new LoginWatch({ store, sinks: [logAlerts(console)] }); // an app mails them: emailAlerts
+
 const app = quickStart({
   store,
+  watch,
   accounts: redis === undefined ? memoryAccounts() : redisAccounts(redis),
   keys: FACTOR_KEYS === undefined ? [randomBytes(32)] : FACTOR_KEYS.split(','),
   origin: PORT === '0' ? {} : { origin: `http://localhost:${PORT}` },
@@ -56,7 +67,8 @@ function sayHello(): void {
 
 for (const signal of ['SIGTERM', 'SIGINT'] as const) {
   process.once(signal, () => {
-    server.close(() => {
+    server.close(async () => {
+      await watch.close(0.5); // hands on what it has seen
       shared?.close();
       redis?.disconnect();
     });

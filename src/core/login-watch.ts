@@ -12,9 +12,6 @@ import { WatchLosses } from './watch-losses.js';
 import { readLoginWatchOptions, type LoginWatchOptions } from './watch-options.js';
 import { keyOf, mergeSigns, signsOf, type Sign, type WatchSubject } from './watch-sign.js';
 
-/** How long `close` waits for what is under way, in milliseconds: less than a process has to end in, as a rule. */
-const closeMs = 10_000;
-
 const budgetKey = keyHash('watch', 'budget');
 
 /** Anybody can cause these, at any rate; the rest takes a known password. */
@@ -98,11 +95,13 @@ export class LoginWatch {
   }
 
   /**
-   * Observes no more, gives what is under way 10 seconds, and counts the rest as lost. A digest that is not due stays in
+   * Observes no more, gives what is under way so long, and counts the rest as lost. A digest that is not due stays in
    * the store, for another process.
+   *
+   * @param withinSeconds - Less than the process has to end in.
    */
-  close(): Promise<void> {
-    this.#closed ??= this.#close();
+  close(withinSeconds = 10): Promise<void> {
+    this.#closed ??= this.#close(withinSeconds * 1000);
     return this.#closed;
   }
 
@@ -149,7 +148,7 @@ export class LoginWatch {
     await Promise.all(this.#queues.map((queue) => queue.idle()));
   }
 
-  async #close(): Promise<void> {
+  async #close(closeMs: number): Promise<void> {
     clearTimeout(this.#timer);
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<void>((resolve) => {
