@@ -3,6 +3,7 @@ import { BreachCheck, type BreachCheckOptions } from './breach-check.js';
 import { knownDevices, type KnownDevices } from './known-devices.js';
 import { Lockout } from './lockout.js';
 import { LoginLog } from './login-log.js';
+import { LoginWatch } from './login-watch.js';
 import { oneOf, readOptions, type Rule } from './options.js';
 import { PasswordHashes } from './password-hashes.js';
 import { PasswordPolicy, type PasswordPolicyOptions } from './password-policy.js';
@@ -46,7 +47,7 @@ export interface ConfigAuditOptions {
   readonly breach?: BreachCheck | (BreachCheckOptions & OfMiddleware & AuditedAnswer);
   readonly hashes?: PasswordHashes;
   readonly log?: LoginLog;
-  readonly watch?: object;
+  readonly watch?: LoginWatch;
   /** What `sessionOptions` answered. */
   readonly session?: AuditedCookie;
 }
@@ -104,6 +105,6 @@ const partRules = {
   breach: { demand: 'made by new BreachCheck(), or options of breachCheck()', accepts: isObject },
   hashes: madeBy(PasswordHashes),
   log: madeBy(LoginLog),
-  watch: { demand: 'made by new LoginWatch()', accepts: isObject },
+  watch: madeBy(LoginWatch),
   session: { demand: 'what sessionOptions() answered', accepts: isObject },
 } satisfies { [K in keyof ConfigAuditOptions]-?: Rule };

@@ -8,6 +8,7 @@ import {
   KnownDevices,
   Lockout,
   LoginLog,
+  LoginWatch,
   PasswordHashes,
   PasswordPolicy,
   SecondFactors,
@@ -16,6 +17,7 @@ import {
   commonPasswords,
   formatAudit,
   hibpApi,
+  logAlerts,
   memoryStore,
   sessionOptions,
   type ConfigAuditOptions,
@@ -59,7 +61,7 @@ const strict: Required<ConfigAuditOptions> = {
   breach: { whenUnavailable: 'refuse' },
   hashes: new PasswordHashes(),
   log: new LoginLog({ store: sound, chain: { key: randomBytes(32) } }),
-  watch: {},
+  watch: new LoginWatch({ store: sound, sinks: [logAlerts(console)] }),
   session: sessionOptions(tokens, { store: sound, origin }),
 };
 
@@ -267,6 +269,7 @@ describe('wrong parts', () => {
     ['an unknown part', { lockout: 1 }, 'auditConfig: unknown option "lockout"'],
     ['another lockout', { attempts: {} }, 'auditConfig: option attempts must be made by new Lockout(), not an object'],
     ['another log', { log: {} }, 'auditConfig: option log must be made by new LoginLog()'],
+    ['another watch', { watch: {} }, 'auditConfig: option watch must be made by new LoginWatch()'],
     ['an unknown rule', { policy: { length: 3 } }, 'PasswordPolicy: unknown option "length"'],
     ['an unknown answer', { breach: { whenUnavailable: 'perhaps' } }, "auditConfig breach: option whenUnavailable must be one of 'refuse', 'allow'"],
   ])('%s is a TypeError', async (_what, given, message) => {
