@@ -317,12 +317,15 @@ describe('a lockout that knows devices', () => {
   });
 
   it('says what it enforces, in seconds', () => {
+    const limits = [
+      { failures: 10, withinSeconds: 60, lockSeconds: 60 },
+      { failures: 20, withinSeconds: 3600, lockSeconds: 3600 },
+      { failures: 40, withinSeconds: 86_400, lockSeconds: 86_400 },
+    ];
     expect(new Lockout({ store }).settings).toEqual({
-      limits: [
-        { failures: 10, withinSeconds: 60, lockSeconds: 60 },
-        { failures: 20, withinSeconds: 3600, lockSeconds: 3600 },
-        { failures: 40, withinSeconds: 86_400, lockSeconds: 86_400 },
-      ],
+      store,
+      limits,
+      strangerLimits: limits,
       deviceLimits: null,
       addressLimits: [
         { failures: 100, withinSeconds: 60, lockSeconds: 60 },
@@ -336,7 +339,9 @@ describe('a lockout that knows devices', () => {
       addressLimits: false,
     };
     expect(new Lockout({ store, devices, ...own } as LockoutOptions).settings).toEqual({
+      store,
       limits: [{ failures: 10, withinSeconds: 60, lockSeconds: 90 }],
+      strangerLimits: [{ failures: 7, withinSeconds: 60, lockSeconds: 90 }],
       deviceLimits: [{ failures: 3, withinSeconds: 60, lockSeconds: 60 }],
       addressLimits: null,
     });
