@@ -135,6 +135,21 @@ describe('a known device lets its owner in', () => {
     expect(new Set(app.events.flatMap((event) => ('subject' in event ? [event.subject] : []))).size).toBe(1);
   });
 
+  it.each([
+    ['strangers', 1, 20, '40'],
+    ['devices', 2, 0, '60'],
+  ])('and is told to wait for the lane that opens first: %s', async (_which, rounds, between, wait) => {
+    const app = deviceApp();
+    const alice = await known(app);
+    for (let i = 0; i < rounds; i += 1) {
+      await app.lockStrangers();
+      app.clock.advance(i + 1 < rounds ? 60 : between);
+    }
+    for (let i = 0; i < 2; i += 1) expect((await alice.guess()).status).toBe(401);
+    const { status, headers } = await alice.logIn();
+    expect([status, headers['retry-after']]).toEqual([429, wait]);
+  });
+
   it('and a second browser of hers shares its attempts', async () => {
     const app = deviceApp();
     const [one, other] = [await known(app), await known(app)];
@@ -671,6 +686,15 @@ describe('a store that cannot tell', () => {
       expect(JSON.stringify(app.events)).not.toContain('CANARY');
     },
   );
+
+  it('gives no cookie where other logins are always faster, and the login stands', async () => {
+    const clock = fakeClock();
+    const store = memoryStore({ now: clock.now });
+    const app = deviceApp({ clock, store, deviceStore: { ...store, replaceDocument: async () => false } });
+    const answer = await app.browser().logIn();
+    expect([answer.status, setCookies(answer)]).toEqual([200, []]);
+    expect(app.errors).toEqual([]);
+  });
 
   it.each(faults)(
     'gives no cookie when it %s at the end of a login, and the login stands',
