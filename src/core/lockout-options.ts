@@ -5,7 +5,7 @@ import { knownDevices, type KnownDevices } from './known-devices.js';
 import { offering, readOptions, required } from './options.js';
 
 export interface LockoutOptions {
-  /** Where attempts are counted: `memoryStore()` for one process, `redisStore(redis)` for several. */
+  /** Where attempts are counted: `memoryStore()` for one process, `redisStore(redis)` or `sqlStore(kysely)` for several. */
   readonly store: AttemptStore;
   /**
    * Failed attempts allowed for one account, shortest window first.

@@ -107,7 +107,7 @@ export class Login {
     return this.#device;
   }
 
-  /** False for a client that is no browser: it is no device. */
+  /** False for a client that is no browser, or asks from another site: it is no device. */
   get hasCookies(): boolean {
     return this.#hasCookies;
   }
@@ -134,7 +134,7 @@ export class Login {
     this.#device = device;
   }
 
-  /** The client is a program: no cookie of it is read, and none is given to it. */
+  /** The client is a program, or a page of another site: no cookie of it is read, and none is given to it. */
   ignoreCookies(): void {
     this.#hasCookies = false;
   }

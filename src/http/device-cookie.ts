@@ -7,6 +7,7 @@ import type { AuthContext } from './auth-state.js';
 import { clientAddress } from './client-address.js';
 import { emitEvent, emitStoreFailure } from './events.js';
 import { decided } from './refuse.js';
+import { isFromAnotherSite } from './site.js';
 
 const longestUserAgent = 256;
 
@@ -25,8 +26,12 @@ export async function meetDevice(
   name: string | undefined,
 ): Promise<boolean | undefined> {
   if (devices === undefined || !login.hasCookies) return false;
+  // Or a page elsewhere could log its visitor in to an account of its own, whose cookie would take the place of hers
+  // (login CSRF), and one on another host of the site, to which even a strict cookie is sent, could spend her attempts.
+  if (isFromAnotherSite(ctx, devices.origin)) login.ignoreCookies();
+  const isRead = login.hasCookies && name !== undefined;
   const cookie = readDeviceCookie(ctx, devices);
-  const found = await decided(ctx, name === undefined ? nobody : devices.recognise(cookie, name));
+  const found = await decided(ctx, isRead ? devices.recognise(cookie, name) : nobody);
   if (found === undefined) return undefined;
   const isKnown = found !== null && !found.isReplayed;
   if (found?.isReplayed === true)

@@ -138,18 +138,20 @@ describe('a device is', () => {
     expect(await devices.revokeAll(bob)).toBe(0);
   });
 
-  it.each([
-    ['text', 'alice'],
-    ['another version', '{"v":2,"account":"alice","devices":[]}'],
-    ['no list', '{"v":1,"account":"alice","devices":{}}'],
-    ['another account', '{"v":1,"account":"bob","devices":[]}'],
-    ['half a device', '{"v":1,"account":"alice","devices":[{"id":"x"}]}'],
-    ['null', 'null'],
-  ])('not known by a record that is %s, which the next login replaces', async (_what, record) => {
+  it.each<[string, (before: string) => string]>([
+    ['text', () => 'alice'],
+    ['another version', (before) => before.replace('"v":1', '"v":2')],
+    ['no list', () => '{"v":1,"account":"alice","devices":{}}'],
+    ['another account', (before) => before.replace('"alice"', '"bob"')],
+    ['half a device', (before) => before.replace('"userAgent":', '"user":')],
+    ['null', () => 'null'],
+  ])('not known by a record that is %s, which the next login replaces', async (_what, spoil) => {
     const { store, devices, isKnown, logIn } = rig();
     const { cookie } = await logIn();
     const key = devicesKey('alice');
     const { record: before } = await store.readDocument(key);
+    const record = spoil(before ?? '');
+    expect(record).not.toBe(before);
     expect(await store.replaceDocument(key, before, record, 60_000)).toBe(true);
     expect(await isKnown(cookie)).toBe(false);
     expect(await devices.list(alice)).toEqual([]);
@@ -317,12 +319,15 @@ describe('a lockout that knows devices', () => {
   });
 
   it('says what it enforces, in seconds', () => {
+    const limits = [
+      { failures: 10, withinSeconds: 60, lockSeconds: 60 },
+      { failures: 20, withinSeconds: 3600, lockSeconds: 3600 },
+      { failures: 40, withinSeconds: 86_400, lockSeconds: 86_400 },
+    ];
     expect(new Lockout({ store }).settings).toEqual({
-      limits: [
-        { failures: 10, withinSeconds: 60, lockSeconds: 60 },
-        { failures: 20, withinSeconds: 3600, lockSeconds: 3600 },
-        { failures: 40, withinSeconds: 86_400, lockSeconds: 86_400 },
-      ],
+      store,
+      limits,
+      strangerLimits: limits,
       deviceLimits: null,
       addressLimits: [
         { failures: 100, withinSeconds: 60, lockSeconds: 60 },
@@ -336,7 +341,9 @@ describe('a lockout that knows devices', () => {
       addressLimits: false,
     };
     expect(new Lockout({ store, devices, ...own } as LockoutOptions).settings).toEqual({
+      store,
       limits: [{ failures: 10, withinSeconds: 60, lockSeconds: 90 }],
+      strangerLimits: [{ failures: 7, withinSeconds: 60, lockSeconds: 90 }],
       deviceLimits: [{ failures: 3, withinSeconds: 60, lockSeconds: 60 }],
       addressLimits: null,
     });

@@ -3,6 +3,7 @@ import { StoreUnavailable } from '../../src/core/errors.js';
 import { passwordVerified } from '../../src/http/login.js';
 import { memoryStore, type Store } from '../../src/stores/memory.js';
 import { cookieName, deviceApp, signingKey, type Answer, type Browser } from '../rig/device-app.js';
+import { origin } from '../rig/factor-rig.js';
 import { fakeClock } from '../rig/fake-clock.js';
 import { password } from '../rig/login-chain.js';
 import { told } from '../rig/told.js';
@@ -132,6 +133,21 @@ describe('a known device lets its owner in', () => {
     ]);
     // One name is one subject, whoever tries it.
     expect(new Set(app.events.flatMap((event) => ('subject' in event ? [event.subject] : []))).size).toBe(1);
+  });
+
+  it.each([
+    ['strangers', 1, 20, '40'],
+    ['devices', 2, 0, '60'],
+  ])('and is told to wait for the lane that opens first: %s', async (_which, rounds, between, wait) => {
+    const app = deviceApp();
+    const alice = await known(app);
+    for (let i = 0; i < rounds; i += 1) {
+      await app.lockStrangers();
+      app.clock.advance(i + 1 < rounds ? 60 : between);
+    }
+    for (let i = 0; i < 2; i += 1) expect((await alice.guess()).status).toBe(401);
+    const { status, headers } = await alice.logIn();
+    expect([status, headers['retry-after']]).toEqual([429, wait]);
   });
 
   it('and a second browser of hers shares its attempts', async () => {
@@ -485,6 +501,60 @@ async function begun() {
   return { app, alice, secret };
 }
 
+describe('a page of another site, or of another host of the same', () => {
+  const elsewhere: [string, Record<string, string>][] = [
+    ['by its Origin', { Origin: 'https://evil.example' }],
+    ['by the Origin of another host', { Origin: 'https://evil.acme.example', 'Sec-Fetch-Site': 'same-site' }],
+    ['in a sandboxed frame', { Origin: 'null', 'Sec-Fetch-Site': 'cross-site' }],
+    ['without an Origin', { 'Sec-Fetch-Site': 'cross-site' }],
+    ['of another host without an Origin', { 'Sec-Fetch-Site': 'same-site' }],
+  ];
+
+  it.each(elsewhere)('%s puts no mark of its own in the place of hers (DOS-02)', async (_what, headers) => {
+    const app = deviceApp();
+    const alice = await known(app);
+    const { cookie } = alice;
+    for (const sent of ['', cookie]) {
+      const form = await alice.ask('POST', '/tokens', {
+        body: { username: 'mallory', password },
+        headers: { ...headers, Cookie: sent === '' ? 'a=b' : `${cookieName}=${sent}` },
+      });
+      expect([form.status, setCookies(form)]).toEqual([200, []]);
+      expect(app.named('login.succeeded').at(-1)).toMatchObject({ account: 'mallory', device: 'new' });
+    }
+    expect(await app.devices.list({ id: 'mallory' })).toEqual([]);
+    await app.lockStrangers();
+    expect((await alice.logIn()).status).toBe(200);
+  });
+
+  it.each(elsewhere)('%s spends no attempts of hers (DOS-02)', async (_what, headers) => {
+    const app = deviceApp();
+    const alice = await known(app);
+    for (let i = 0; i < 9; i += 1) {
+      const body = { username: 'alice', password: 'wrong' };
+      const { status } = await alice.ask('POST', '/tokens', { body, headers });
+      expect(status).toBe(i < 8 ? 401 : 429);
+    }
+    expect(await app.attempts.status('alice')).toMatchObject({
+      locked: true,
+      devices: { failures: [0, 0, 0] },
+    });
+    expect((await alice.logIn()).status).toBe(200);
+  });
+
+  it.each<[string, Record<string, string>]>([
+    ['own origin', { Origin: origin, 'Sec-Fetch-Site': 'same-origin' }],
+    ['own form without a referrer', { Origin: 'null', 'Sec-Fetch-Site': 'same-origin' }],
+  ])('is not the %s', async (_what, headers) => {
+    const app = deviceApp();
+    const alice = await known(app);
+    await app.lockStrangers();
+    const body = { username: 'alice', password };
+    const answer = await alice.ask('POST', '/tokens', { body, headers });
+    expect([answer.status, setCookies(answer).length]).toEqual([200, 1]);
+  });
+});
+
 describe('a login under way from a known device', () => {
   it('goes on when strangers lock theirs, before it and after it began', async () => {
     const { app, alice, secret } = await begun();
@@ -616,6 +686,15 @@ describe('a store that cannot tell', () => {
       expect(JSON.stringify(app.events)).not.toContain('CANARY');
     },
   );
+
+  it('gives no cookie where other logins are always faster, and the login stands', async () => {
+    const clock = fakeClock();
+    const store = memoryStore({ now: clock.now });
+    const app = deviceApp({ clock, store, deviceStore: { ...store, replaceDocument: async () => false } });
+    const answer = await app.browser().logIn();
+    expect([answer.status, setCookies(answer)]).toEqual([200, []]);
+    expect(app.errors).toEqual([]);
+  });
 
   it.each(faults)(
     'gives no cookie when it %s at the end of a login, and the login stands',
