@@ -65,13 +65,15 @@ function sayHello(): void {
   console.log(`Listening on ${url}`);
 }
 
+async function end(): Promise<void> {
+  await watch.close(0.5); // hands on what it has seen
+  shared?.close();
+  redis?.disconnect();
+}
+
 for (const signal of ['SIGTERM', 'SIGINT'] as const) {
   process.once(signal, () => {
-    server.close(async () => {
-      await watch.close(0.5); // hands on what it has seen
-      shared?.close();
-      redis?.disconnect();
-    });
+    server.close(() => void end());
     server.closeIdleConnections();
     setTimeout(() => server.closeAllConnections(), 5000).unref();
   });

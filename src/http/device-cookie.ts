@@ -2,14 +2,16 @@ import type { Account } from '../core/account.js';
 import { Busy, StoreUnavailable } from '../core/errors.js';
 import type { FoundDevice, KnownDevices, RememberedDevice } from '../core/known-devices.js';
 import type { Login } from '../core/login.js';
-import { printable } from '../core/printable.js';
 import type { AuthContext } from './auth-state.js';
 import { clientAddress } from './client-address.js';
 import { emitEvent, emitStoreFailure } from './events.js';
+import { readHostCookie, setHostCookie } from './host-cookie.js';
 import { decided } from './refuse.js';
+import { requestFacts } from './request-facts.js';
 import { isFromAnotherSite } from './site.js';
 
-const longestUserAgent = 256;
+// The cookie is strict: no link from elsewhere leads to a login that has been filled in.
+const cookieName = 'portcullis_device';
 
 /**
  * Whether a known device asks, for a name that is counted. One whose secret was used up by a later login is a stranger: it
@@ -57,10 +59,11 @@ export async function rememberDevice(
   const remembered = await remember(ctx, devices, account, name);
   if (remembered === undefined) return;
   const { id, isNew, cookie } = remembered;
-  const { key, secure } = cookieOf(devices);
-  const attributes = `Path=/; Max-Age=${devices.lifetimeSeconds}; HttpOnly; SameSite=Strict${secure}`;
-  // Written by hand: behind a proxy that ends TLS, Koa's cookies refuse to send a secure one.
-  ctx.append('Set-Cookie', `${key}=${cookie}; ${attributes}`);
+  setHostCookie(ctx, devices.origin, {
+    name: cookieName,
+    value: cookie,
+    maxAgeSeconds: devices.lifetimeSeconds,
+  });
   if (isNew) emitEvent(ctx, { name: 'device.added', account: account.id, device: id });
 }
 
@@ -70,8 +73,7 @@ async function remember(
   account: Account,
   name: string,
 ): Promise<RememberedDevice | undefined> {
-  const userAgent = printable(ctx.get('User-Agent'), longestUserAgent);
-  const about = { userAgent, address: clientAddress(ctx) };
+  const about = { userAgent: requestFacts(ctx).userAgent, address: clientAddress(ctx) };
   try {
     return await devices.remember(account, name, readDeviceCookie(ctx, devices), about);
   } catch (error) {
@@ -88,13 +90,5 @@ export function markedDevices(ctx: AuthContext, devices: KnownDevices, account: 
 
 /** Empty where there is none. */
 function readDeviceCookie(ctx: AuthContext, devices: KnownDevices): string {
-  return ctx.cookies.get(cookieOf(devices).key, { signed: false }) ?? '';
-}
-
-// `__Host-`: no other host of the domain, and no page over plain http, can plant one. `Strict`, as no link from elsewhere
-// leads to a login that has been filled in.
-function cookieOf({ origin }: KnownDevices): { readonly key: string; readonly secure: string } {
-  return origin.startsWith('https:')
-    ? { key: '__Host-portcullis_device', secure: '; Secure' }
-    : { key: 'portcullis_device', secure: '' };
+  return readHostCookie(ctx, devices.origin, cookieName) ?? '';
 }

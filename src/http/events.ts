@@ -1,17 +1,14 @@
-import { randomUUID } from 'node:crypto';
 import type { AuthEvent, Happening, WithReason } from '../core/auth-event.js';
-import { printable } from '../core/printable.js';
 import type { AuthContext } from './auth-state.js';
 import { clientAddress } from './client-address.js';
-
-const longestUserAgent = 256;
+import { requestFacts } from './request-facts.js';
 
 /**
  * A listener that throws or rejects is the app's error: it answers no login otherwise, keeps the event from no
  * other listener and, where it is asynchronous, does not end the process as an unhandled rejection.
  */
 export function emitEvent(ctx: AuthContext, happening: Happening): void {
-  const event: AuthEvent = { ...happening, time: Date.now(), ip: clientAddress(ctx), ...requestOf(ctx) };
+  const event: AuthEvent = { ...happening, time: Date.now(), ip: clientAddress(ctx), ...requestFacts(ctx) };
   const report = (error: unknown): void => {
     ctx.app.emit('error', error, ctx);
   };
@@ -22,25 +19,6 @@ export function emitEvent(ctx: AuthContext, happening: Happening): void {
       report(error);
     }
   }
-}
-
-interface RequestFacts {
-  readonly requestId: string;
-  readonly userAgent: string;
-}
-
-const requests = new WeakMap<object, RequestFacts>();
-
-function requestOf(ctx: AuthContext): RequestFacts {
-  const known = requests.get(ctx);
-  if (known !== undefined) return known;
-  const id = ctx.get('X-Request-Id');
-  const facts = {
-    requestId: /^[A-Za-z0-9._-]{1,64}$/.test(id) ? id : randomUUID(),
-    userAgent: printable(ctx.get('User-Agent'), longestUserAgent),
-  };
-  requests.set(ctx, facts);
-  return facts;
 }
 
 const onceTold = new WeakMap<object, Map<string, number>>();
