@@ -65,7 +65,7 @@ export interface LoginWatchOptions {
    */
   readonly maxQueued?: number;
   /** Told of what was lost, at most once a second for each cause. */
-  readonly onLost?: (lost: LostAlerts) => void;
+  readonly onLost?: (lost: LostAlerts) => unknown;
 }
 
 /** A threshold as the rules take it. */
@@ -136,7 +136,7 @@ export function readLoginWatchOptions(given: LoginWatchOptions): Settings {
   return { store, sinks, limits, placeOf, alertsPerMinute, digestSeconds, maxQueued, onLost };
 }
 
-export function readThresholds(given: WatchThresholds): WatchLimits {
+function readThresholds(given: WatchThresholds): WatchLimits {
   const rules = Object.fromEntries(names.map((name) => [name, object])) as Record<
     keyof WatchThresholds,
     Rule
