@@ -116,7 +116,6 @@ function stuffing(): void {
 /** Locks alice out for as long as he can. */
 function vandal(): void {
   const client = clientOf('198.51.100.66', '<script>alert("\u00E9")</script>');
-  const count = (one: number): void => void statusesOfVandal.set(one, (statusesOfVandal.get(one) ?? 0) + 1);
   for (let at = 8 * hour; at < 20 * hour; at += 20) {
     visits.push({ at, client, name: 'alice', password: 'no', status: countVandal });
   }

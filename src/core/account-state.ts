@@ -23,16 +23,12 @@ export interface AccountState {
   readonly episodes: Episodes;
 }
 
-/** What all rules of a watch need beside a document. */
-export interface WatchRules {
-  readonly limits: WatchLimits;
-  readonly placeOf: ((address: string) => string | null) | undefined;
-}
-
 /** One look at the document of an account, or of a name that may be one. */
-export interface Look extends WatchRules {
+export interface Look {
   readonly subject: WatchSubject;
   readonly time: number;
+  readonly limits: WatchLimits;
+  readonly placeOf: ((address: string) => string | null) | undefined;
 }
 
 /** What a sign makes of an account. */

@@ -20,7 +20,7 @@ export interface BudgetVerdict {
  * Critical alerts have a budget of their own, so that a flood of warnings, which anybody can cause, leaves them theirs.
  * It takes known passwords to cause one.
  */
-export const criticalPerMinute = 60;
+const criticalPerMinute = 60;
 
 const minuteMs = 60_000;
 
