@@ -409,6 +409,17 @@ describe('a login on a new device', () => {
     expect(rig.kinds()).toHaveLength(3);
   });
 
+  it('is not told of where the browser has only become newer', async () => {
+    const rig = watchRig();
+    const agentOf = (version: string): string =>
+      `Mozilla/5.0 (X11; Linux x86_64) Chrome/${version} Safari/537.36`;
+    await rig.succeed('alice', { userAgent: agentOf('131.0.0.0') });
+    await rig.succeed('alice', { userAgent: agentOf('132.0.6834.83') });
+    expect(rig.kinds()).toEqual([]);
+    await rig.succeed('alice', { userAgent: agentOf('132.0.0.0').replace('X11; Linux', 'Windows') });
+    expect(rig.kinds()).toEqual(['new_device']);
+  });
+
   it('at a place where the account was never, is told of where places are known', async () => {
     const places = new Map([
       ['192.0.2.1', 'Bern'],
