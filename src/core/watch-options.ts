@@ -46,8 +46,8 @@ export interface LoginWatchOptions {
    */
   readonly placeOf?: (address: string) => string | null;
   /**
-   * Alerts below `critical` that go out one by one in any minute, over all processes; what is above goes into the
-   * digest.
+   * Alerts below `critical` that go out one by one in any minute, over all processes: so many that anybody can cause, and
+   * so many that take a known password. What is above goes into the digest.
    *
    * @default 10
    */
