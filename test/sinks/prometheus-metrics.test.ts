@@ -206,6 +206,17 @@ describe('the series', () => {
     expect(await register.metrics()).toContain('portcullis_locks_total{locked="address"} 0');
   });
 
+  it('are told though a drop counter cannot be', async () => {
+    const own = new client.Registry();
+    const away = (): number => {
+      throw new Error('not yet');
+    };
+    const lost = { watch: away, log: () => 3, mails: () => NaN, other: () => 'x' as unknown as number };
+    prometheusMetrics(client, { register: own, lost }).close();
+    const lines = (await own.metrics()).split('\n').filter((line) => line.startsWith('portcullis_lost'));
+    expect(lines).toEqual(['portcullis_lost{what="log"} 3']);
+  });
+
   it('have the prefix and are in the register that the app chose', async () => {
     const own = new client.Registry();
     prometheusMetrics(client, { register: own, prefix: 'acme_auth_' }).close();
