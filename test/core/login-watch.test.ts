@@ -475,6 +475,14 @@ describe('what is an alert by itself', () => {
 });
 
 describe('an alert', () => {
+  it('of each step has an id of its own, also where a client gives all requests of one instant the same', async () => {
+    const rig = watchRig();
+    for (const factor of ['totp', 'key-1']) {
+      await rig.see({ name: 'factor.removed', account: 'alice', factor }, { requestId: 'same' });
+    }
+    expect(new Set(rig.sink.alerts.map(({ id }) => id)).size).toBe(2);
+  });
+
   it('holds what a client wrote as the event does, escaped (ALR-06), and has the same id wherever it is raised', async () => {
     const [one, other] = [watchRig(), watchRig()];
     for (const rig of [one, other]) {
