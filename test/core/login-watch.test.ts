@@ -494,6 +494,22 @@ describe('an alert', () => {
 });
 
 describe('thresholds', () => {
+  it('of sources are reached though one source fails in between, too slowly for that of failures', async () => {
+    const thresholds = {
+      repeatedFailures: { count: 10, withinSeconds: 60 },
+      manySources: { count: 5, withinSeconds: 86_400 },
+    };
+    const rig = watchRig({ options: { thresholds } });
+    for (let i = 0; i < 4; i += 1) await rig.fail('alice', { ip: `203.0.113.${i}` });
+    for (let i = 0; i < 30; i += 1) {
+      rig.clock.advance(10);
+      await rig.fail('alice', { ip: '203.0.113.0' });
+    }
+    expect(rig.kinds()).toEqual([]);
+    await rig.fail('alice', { ip: '198.51.100.1' });
+    expect(rig.kinds()).toEqual(['many_sources']);
+  });
+
   it('can be others', async () => {
     const thresholds = {
       repeatedFailures: { count: 2, withinSeconds: 10 },
