@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
+import { unwrap, wrap } from './document-envelope.js';
 import { isStoredDocument, type DocumentStore } from './document-store.js';
-import { parseRecord } from './record.js';
-import { ask, isBoolean, own } from './store-call.js';
+import { ask, isBoolean } from './store-call.js';
 
 /** What a rule makes of a document and the signs that have come for it. */
 export interface Change<Outcome> {
@@ -25,7 +25,7 @@ export type DocumentRule<Subject, Sign, Outcome> = (
 const mostAtOnce = 64;
 
 /** Signs that a rule looks at in one go: some milliseconds, whatever the thresholds, in which no request is answered. */
-const mostSigns = 256;
+const mostSigns = 64;
 
 /** A store that fails is asked again so often, with growing waits: about 40 seconds in all. */
 const mostFailures = 10;
@@ -34,9 +34,6 @@ const longestWaitMs = 10_000;
 
 /** Of those that change one document at a time one always succeeds: who loses so often has a store that changes nothing. */
 const mostConflicts = 1000;
-
-/** Marks kept of writes that decided something. They are rare, so four are enough to know one's own again. */
-const mostMarks = 4;
 
 /** A write that nobody answered: it may have been applied, or may still be. */
 interface Unanswered<Outcome> {
@@ -52,7 +49,7 @@ interface Unanswered<Outcome> {
 export class DocumentWork<Subject, Sign, Outcome> {
   readonly #waiting = new Map<string, { readonly subject: Subject; readonly signs: Sign[] }>();
   readonly #ready: string[] = [];
-  readonly #busy = new Map<string, readonly Sign[]>();
+  readonly #busy = new Map<string, { readonly signs: readonly Sign[]; readonly from: number }>();
   readonly #idle: (() => void)[] = [];
   #isScheduled = false;
   #isClosed = false;
@@ -101,7 +98,7 @@ export class DocumentWork<Subject, Sign, Outcome> {
   close(): void {
     this.#isClosed = true;
     for (const { signs } of this.#waiting.values()) this.lose(signs, 'closed');
-    for (const signs of this.#busy.values()) this.lose(signs, 'closed');
+    for (const { signs, from } of this.#busy.values()) this.lose(signs.slice(from), 'closed');
     this.#waiting.clear();
     this.#busy.clear();
     this.#ready.length = 0;
@@ -115,22 +112,28 @@ export class DocumentWork<Subject, Sign, Outcome> {
       if (key === undefined) break;
       const entry = this.#waiting.get(key);
       if (entry === undefined) continue;
-      const signs = entry.signs.splice(0, mostSigns);
-      if (entry.signs.length === 0) this.#waiting.delete(key);
-      this.#size -= signs.length;
-      this.#busy.set(key, signs);
-      void this.#work(key, entry.subject, signs);
+      this.#waiting.delete(key);
+      this.#size -= entry.signs.length;
+      void this.#work(key, entry.subject, entry.signs);
     }
     if (this.#size + this.#busy.size > 0) return;
     for (const resolve of this.#idle.splice(0)) resolve();
   }
 
   async #work(key: string, subject: Subject, signs: readonly Sign[]): Promise<void> {
-    const outcome = await this.#change(key, subject, signs);
-    // It was closed meanwhile, and these were counted.
-    if (!this.#busy.delete(key)) return;
-    if (outcome === null) this.lose(signs, 'store unavailable');
-    else this.done(outcome);
+    for (let from = 0; from < signs.length; from += mostSigns) {
+      this.#busy.set(key, { signs, from });
+      // oxlint-disable-next-line no-await-in-loop -- one after the other is the point
+      const outcome = await this.#change(key, subject, signs.slice(from, from + mostSigns));
+      // What is left was counted when it was closed.
+      if (this.#isClosed) return;
+      if (outcome === null) {
+        this.lose(signs.slice(from), 'store unavailable');
+        break;
+      }
+      this.done(outcome);
+    }
+    this.#busy.delete(key);
     if (this.#waiting.has(key)) this.#ready.push(key);
     this.#start();
   }
@@ -180,19 +183,6 @@ export class DocumentWork<Subject, Sign, Outcome> {
     if (!wasWritten) unanswered.pop();
     return wasWritten ? change : null;
   }
-}
-
-/** What is not exactly ours is none: it is written anew. */
-function unwrap(record: string | null): { readonly marks: readonly string[]; readonly state: unknown } {
-  const read = record === null ? null : parseRecord(record);
-  const marks = own(read, 'marks');
-  if (own(read, 'v') !== 1 || !Array.isArray(marks)) return { marks: [], state: null };
-  return { marks: marks.filter((mark) => typeof mark === 'string'), state: own(read, 'state') };
-}
-
-function wrap({ state, isOnce }: Change<unknown>, marks: readonly string[], mark: string): string | null {
-  if (state === null) return null;
-  return JSON.stringify({ v: 1, marks: isOnce ? [...marks, mark].slice(-mostMarks) : marks, state });
 }
 
 function sleep(ms: number): Promise<void> {

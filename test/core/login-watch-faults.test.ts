@@ -263,7 +263,7 @@ describe('the queue of signs', () => {
     for (let i = 0; i < 1000; i += 1) work.add(subjectOf('alice'), null, i, () => null);
     expect(work.size).toBe(1000);
     await passing(work.idle());
-    expect(Math.max(...looked)).toBeLessThanOrEqual(256);
+    expect(Math.max(...looked)).toBeLessThanOrEqual(64);
     expect(looked.reduce((sum, one) => sum + one, 0)).toBe(1000);
     expect(work.size).toBe(0);
   });

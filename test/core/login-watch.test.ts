@@ -368,6 +368,9 @@ describe("names that are nobody's", () => {
   });
 });
 
+const agentOf = (version: string): string =>
+  `Mozilla/5.0 (X11; Linux x86_64) Chrome/${version} Safari/537.36`;
+
 describe('a login on a new device', () => {
   it('is told of by what the cookie says, but not the first one ever seen', async () => {
     const rig = watchRig();
@@ -411,8 +414,6 @@ describe('a login on a new device', () => {
 
   it('is not told of where the browser has only become newer', async () => {
     const rig = watchRig();
-    const agentOf = (version: string): string =>
-      `Mozilla/5.0 (X11; Linux x86_64) Chrome/${version} Safari/537.36`;
     await rig.succeed('alice', { userAgent: agentOf('131.0.0.0') });
     await rig.succeed('alice', { userAgent: agentOf('132.0.6834.83') });
     expect(rig.kinds()).toEqual([]);

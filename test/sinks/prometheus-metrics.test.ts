@@ -176,6 +176,10 @@ describe('prometheusMetrics counts', () => {
   });
 });
 
+const away = (): number => {
+  throw new Error('not yet');
+};
+
 describe('the series', () => {
   it('are as many after any traffic as before it, and name nobody (I12)', async () => {
     const seriesOf = async () =>
@@ -208,9 +212,6 @@ describe('the series', () => {
 
   it('are told though a drop counter cannot be', async () => {
     const own = new client.Registry();
-    const away = (): number => {
-      throw new Error('not yet');
-    };
     const lost = { watch: away, log: () => 3, mails: () => NaN, other: () => 'x' as unknown as number };
     prometheusMetrics(client, { register: own, lost }).close();
     const lines = (await own.metrics()).split('\n').filter((line) => line.startsWith('portcullis_lost'));
