@@ -23,16 +23,12 @@ export interface AccountState {
   readonly episodes: Episodes;
 }
 
-/** What all rules of a watch need beside a document. */
-export interface WatchRules {
-  readonly limits: WatchLimits;
-  readonly placeOf: ((address: string) => string | null) | undefined;
-}
-
 /** One look at the document of an account, or of a name that may be one. */
-export interface Look extends WatchRules {
+export interface Look {
   readonly subject: WatchSubject;
   readonly time: number;
+  readonly limits: WatchLimits;
+  readonly placeOf: ((address: string) => string | null) | undefined;
 }
 
 /** What a sign makes of an account. */
@@ -67,16 +63,18 @@ export function lifetimeMs({ devices }: AccountState, limits: WatchLimits): numb
 }
 
 /**
- * Without what counts no more. The newest stay where there are too many, and as many as any threshold asks for: when
- * the oldest are dropped, the threshold was reached with them.
+ * Without what counts no more. The newest stay where there are too many, and as many as any threshold asks for: with
+ * those it is reached.
  */
 export function pruned(state: AccountState, time: number, limits: WatchLimits): AccountState {
   const withinMs = longestMs(limits);
-  const { repeatedFailures, successAfterFailures, manySources, passwordKnown } = limits;
-  const mostFailures = Math.max(repeatedFailures.count, successAfterFailures.count, manySources.count);
+  const { repeatedFailures, passwordKnown } = limits;
   const isLive = (stamp: number): boolean => isWithin(stamp, time, withinMs);
   return {
-    failures: state.failures.filter(([stamp]) => isLive(stamp)).slice(-mostFailures),
+    failures: newestFailures(
+      state.failures.filter(([stamp]) => isLive(stamp)),
+      limits,
+    ),
     refusals: state.refusals.filter(isLive).slice(-repeatedFailures.count),
     factors: state.factors.filter(([stamp]) => isLive(stamp)).slice(-passwordKnown.count),
     devices: state.devices
@@ -85,6 +83,20 @@ export function pruned(state: AccountState, time: number, limits: WatchLimits): 
       .slice(-mostDevices),
     episodes: liveEpisodes(state.episodes, time, withinMs),
   };
+}
+
+/** With the last one of each source: one that fails all the time must not push out the others. */
+function newestFailures(
+  failures: readonly Failure[],
+  { repeatedFailures, successAfterFailures, manySources }: WatchLimits,
+): readonly Failure[] {
+  const from = failures.length - Math.max(repeatedFailures.count, successAfterFailures.count);
+  if (from <= 0) return failures;
+  const lastOf = new Map(failures.map(([, source], at) => [source, at]));
+  const spread = new Set(
+    [...lastOf.values()].toSorted((one, other) => one - other).slice(-manySources.count),
+  );
+  return failures.filter((_, at) => at >= from || spread.has(at));
 }
 
 export function isEmpty({ episodes, ...lists }: AccountState): boolean {

@@ -69,7 +69,7 @@ function seeDevice(state: AccountState, sign: Sign, { subject, time, placeOf }: 
   if (login === null) return { state };
   const named = seen.address === null ? null : placeNamed(placeOf, seen.address);
   const place = shortHash('place', subject.name, named ?? networkOf(seen.address));
-  const device = shortHash('device', subject.name, place, seen.userAgent);
+  const device = shortHash('device', subject.name, place, programOf(seen.userAgent));
   const isFirst = state.devices.length === 0;
   const isSeen = state.devices.some(([, one]) => one === device);
   const isNew = login.device === undefined ? !isSeen : login.device === 'new';
@@ -88,6 +88,11 @@ function noted(devices: readonly SeenDevice[], seen: SeenDevice): readonly SeenD
   const known = devices.find(([, one]) => one === device);
   if (known !== undefined && isWithin(known[0], time, notedMs)) return devices;
   return [...devices.filter(([, one]) => one !== device), seen];
+}
+
+/** Without its versions: browsers become newer by themselves, some each month, and are no new devices by it. */
+function programOf(userAgent: string): string {
+  return userAgent.replaceAll(/\d[\d._]*/g, '');
 }
 
 /** What a table of the app's says must not stop the watch. */

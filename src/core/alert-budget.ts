@@ -16,11 +16,18 @@ export interface BudgetVerdict {
   readonly dueMs: number | null;
 }
 
-/**
- * Critical alerts have a budget of their own, so that a flood of warnings, which anybody can cause, leaves them theirs.
- * It takes known passwords to cause one.
- */
-export const criticalPerMinute = 60;
+/** Anybody can cause these, at any rate and about anybody; the rest takes a known password. */
+const cheapKinds: ReadonlySet<AlertKind> = new Set([
+  'repeated_failures',
+  'many_sources',
+  'password_spraying',
+  'unknown_names',
+]);
+
+/** What alerts go out by: a flood of what anybody can cause leaves the owner's news of a thief's login theirs. */
+type Lane = 'cheap' | 'proven' | 'critical';
+
+const criticalPerMinute = 60;
 
 const minuteMs = 60_000;
 
@@ -51,8 +58,9 @@ export function spendBudget(
   { alertsPerMinute, digestMs }: BudgetLimits,
 ): Change<BudgetVerdict> {
   const spent = {
+    cheap: liveStamps(read, 'cheap', time),
+    proven: liveStamps(read, 'proven', time),
     critical: liveStamps(read, 'critical', time),
-    other: liveStamps(read, 'other', time),
   };
   const out: Alert[] = [];
   let digest = readDigest(own(read, 'digest'));
@@ -63,9 +71,9 @@ export function spendBudget(
   }
   for (const alert of alerts) {
     if (alert === null) continue;
-    const isCritical = alert.severity === 'critical';
-    const stamps = isCritical ? spent.critical : spent.other;
-    if (stamps.length >= (isCritical ? criticalPerMinute : alertsPerMinute)) {
+    const lane = laneOf(alert);
+    const stamps = spent[lane];
+    if (stamps.length >= (lane === 'critical' ? criticalPerMinute : alertsPerMinute)) {
       digest = addedTo(digest, alert, time);
     } else {
       stamps.push(time);
@@ -81,6 +89,11 @@ export function spendBudget(
     },
     isOnce: isDue,
   };
+}
+
+function laneOf({ kind, severity }: Alert): Lane {
+  if (severity === 'critical') return 'critical';
+  return cheapKinds.has(kind) ? 'cheap' : 'proven';
 }
 
 function liveStamps(read: unknown, name: string, time: number): number[] {

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
+import { unwrap, wrap } from './document-envelope.js';
 import { isStoredDocument, type DocumentStore } from './document-store.js';
-import { parseRecord } from './record.js';
-import { ask, isBoolean, own } from './store-call.js';
+import { ask, isBoolean } from './store-call.js';
 
 /** What a rule makes of a document and the signs that have come for it. */
 export interface Change<Outcome> {
@@ -24,13 +24,23 @@ export type DocumentRule<Subject, Sign, Outcome> = (
 /** Documents that one process works on at a time: enough for 40,000 changes a second of a Redis 1.5 ms away. */
 const mostAtOnce = 64;
 
+/** Signs that a rule looks at in one go: some milliseconds, whatever the thresholds, in which no request is answered. */
+const mostSigns = 64;
+
 /** A store that fails is asked again so often, with growing waits: about 40 seconds in all. */
 const mostFailures = 10;
 const firstWaitMs = 100;
 const longestWaitMs = 10_000;
 
-/** Marks kept of writes that decided something. They are rare, so four are enough to know one's own again. */
-const mostMarks = 4;
+/** Of those that change one document at a time one always succeeds: who loses so often has a store that changes nothing. */
+const mostConflicts = 1000;
+
+/** A write that nobody answered: it may have been applied, or may still be. */
+interface Unanswered<Outcome> {
+  readonly mark: string;
+  readonly next: string | null;
+  readonly outcome: Outcome;
+}
 
 /**
  * Changes documents by compare-and-set. Signs that come for one document while it is being changed wait, and are then
@@ -39,7 +49,7 @@ const mostMarks = 4;
 export class DocumentWork<Subject, Sign, Outcome> {
   readonly #waiting = new Map<string, { readonly subject: Subject; readonly signs: Sign[] }>();
   readonly #ready: string[] = [];
-  readonly #busy = new Set<string>();
+  readonly #busy = new Map<string, { readonly signs: readonly Sign[]; readonly from: number }>();
   readonly #idle: (() => void)[] = [];
   #isScheduled = false;
   #isClosed = false;
@@ -84,11 +94,13 @@ export class DocumentWork<Subject, Sign, Outcome> {
     if (this.#size + this.#busy.size > 0) await new Promise<void>((resolve) => void this.#idle.push(resolve));
   }
 
-  /** Gives up what waits; what is being looked at is given up at its next failure. */
+  /** Gives up what waits and what is being looked at. */
   close(): void {
     this.#isClosed = true;
     for (const { signs } of this.#waiting.values()) this.lose(signs, 'closed');
+    for (const { signs, from } of this.#busy.values()) this.lose(signs.slice(from), 'closed');
     this.#waiting.clear();
+    this.#busy.clear();
     this.#ready.length = 0;
     this.#size = 0;
     this.#start();
@@ -102,7 +114,6 @@ export class DocumentWork<Subject, Sign, Outcome> {
       if (entry === undefined) continue;
       this.#waiting.delete(key);
       this.#size -= entry.signs.length;
-      this.#busy.add(key);
       void this.#work(key, entry.subject, entry.signs);
     }
     if (this.#size + this.#busy.size > 0) return;
@@ -110,9 +121,18 @@ export class DocumentWork<Subject, Sign, Outcome> {
   }
 
   async #work(key: string, subject: Subject, signs: readonly Sign[]): Promise<void> {
-    const outcome = await this.#change(key, subject, signs);
-    if (outcome === null) this.lose(signs, this.#isClosed ? 'closed' : 'store unavailable');
-    else this.done(outcome);
+    for (let from = 0; from < signs.length; from += mostSigns) {
+      this.#busy.set(key, { signs, from });
+      // oxlint-disable-next-line no-await-in-loop -- one after the other is the point
+      const outcome = await this.#change(key, subject, signs.slice(from, from + mostSigns));
+      // What is left was counted when it was closed.
+      if (this.#isClosed) return;
+      if (outcome === null) {
+        this.lose(signs.slice(from), 'store unavailable');
+        break;
+      }
+      this.done(outcome);
+    }
     this.#busy.delete(key);
     if (this.#waiting.has(key)) this.#ready.push(key);
     this.#start();
@@ -120,24 +140,24 @@ export class DocumentWork<Subject, Sign, Outcome> {
 
   /** Null where the store could not decide. */
   async #change(key: string, subject: Subject, signs: readonly Sign[]): Promise<Outcome | null> {
-    // Writes that nobody answered: each may have been applied, or may still be.
-    const unanswered = new Map<string, Outcome>();
+    const unanswered: Unanswered<Outcome>[] = [];
     let failures = 0;
-    for (let tries = 1; ; tries += 1) {
+    for (let tries = 1; tries - failures <= mostConflicts && !this.#isClosed; tries += 1) {
       let waitMs = Math.random() * Math.min(2 ** tries, 50);
       try {
         // oxlint-disable-next-line no-await-in-loop -- one after the other is the point
         const decided = await this.#tryOnce(key, subject, signs, unanswered);
         if (decided !== null) return decided.outcome;
-        // Of those that change one document at a time one always succeeds; a short wait lets it be each of them.
+        // A short wait lets it be each of those that change one document at a time.
       } catch {
         failures += 1;
-        if (failures === mostFailures || this.#isClosed) return null;
+        if (failures === mostFailures) return null;
         waitMs = Math.min(firstWaitMs * 2 ** (failures - 1), longestWaitMs) * (0.5 + Math.random());
       }
       // oxlint-disable-next-line no-await-in-loop
       await sleep(waitMs);
     }
+    return null;
   }
 
   /** Null where another process has changed the document meanwhile. */
@@ -145,35 +165,24 @@ export class DocumentWork<Subject, Sign, Outcome> {
     key: string,
     subject: Subject,
     signs: readonly Sign[],
-    unanswered: Map<string, Outcome>,
+    unanswered: Unanswered<Outcome>[],
   ): Promise<{ readonly outcome: Outcome } | null> {
     const { time, record } = await ask(() => this.store.readDocument(key), isStoredDocument);
     const { marks, state } = unwrap(record);
-    // Signs counted twice do little harm, but what was decided by a write whose answer was lost would never be told.
-    for (const [mark, outcome] of unanswered) if (marks.includes(mark)) return { outcome };
+    // Signs counted twice would make an attack of a typing error; what was decided by a write whose answer was lost would
+    // never be told. Once others have written since, only the mark says whose it was, and some signs may count twice.
+    const applied = unanswered.find(({ next, mark }) => next === record || marks.includes(mark));
+    if (applied !== undefined) return applied;
     const change = this.rule(state, signs, subject, time);
     const mark = randomBytes(6).toString('base64url');
     const next = wrap(change, marks, mark);
     if (next === record) return change;
-    if (change.isOnce) unanswered.set(mark, change.outcome);
-    const { lifetimeMs } = change;
+    const { outcome, lifetimeMs } = change;
+    unanswered.push({ mark, next, outcome });
     const wasWritten = await ask(() => this.store.replaceDocument(key, record, next, lifetimeMs), isBoolean);
-    if (!wasWritten) unanswered.delete(mark);
+    if (!wasWritten) unanswered.pop();
     return wasWritten ? change : null;
   }
-}
-
-/** What is not exactly ours is none: it is written anew. */
-function unwrap(record: string | null): { readonly marks: readonly string[]; readonly state: unknown } {
-  const read = record === null ? null : parseRecord(record);
-  const marks = own(read, 'marks');
-  if (own(read, 'v') !== 1 || !Array.isArray(marks)) return { marks: [], state: null };
-  return { marks: marks.filter((mark) => typeof mark === 'string'), state: own(read, 'state') };
-}
-
-function wrap({ state, isOnce }: Change<unknown>, marks: readonly string[], mark: string): string | null {
-  if (state === null) return null;
-  return JSON.stringify({ v: 1, marks: isOnce ? [...marks, mark].slice(-mostMarks) : marks, state });
 }
 
 function sleep(ms: number): Promise<void> {

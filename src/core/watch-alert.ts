@@ -94,7 +94,9 @@ export function alertOfEvent(event: AuthEvent): Alert | null {
   const kind = kindOfEvent[event.name];
   const seen = { address: canonicalAddress(ip), userAgent, requestId };
   const counted = { since: time, until: time, count: 1, accounts: 1, sources: ip === '' ? 0 : 1 };
-  const alert = alertOn(kind, { kind: 'account', name: account }, seen, counted, { detail: requestId });
+  // All that it says: the id of a request alone is the client's to choose, and could make one alert of two.
+  const detail = JSON.stringify(event);
+  const alert = alertOn(kind, { kind: 'account', name: account }, seen, counted, { detail });
   return event.name === 'factors.reset' ? { ...alert, actor: event.actor } : alert;
 }
 

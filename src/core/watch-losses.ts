@@ -17,7 +17,7 @@ export class WatchLosses {
   readonly #untold = new Map<string, LostAlerts>();
   #timer: NodeJS.Timeout | undefined;
 
-  constructor(readonly onLost: ((lost: LostAlerts) => void) | undefined) {}
+  constructor(readonly onLost: ((lost: LostAlerts) => unknown) | undefined) {}
 
   add(lost: LostAlerts): void {
     if (lost.count === 0) return;
@@ -34,12 +34,7 @@ export class WatchLosses {
     this.#timer = undefined;
     const untold = [...this.#untold.values()];
     this.#untold.clear();
-    for (const lost of untold) {
-      try {
-        this.onLost?.(lost);
-      } catch {
-        // Whoever cannot be told of a loss must not cause another one; it stays counted.
-      }
-    }
+    // Whoever cannot be told of a loss must not cause another one; it stays counted.
+    for (const lost of untold) void (async () => this.onLost?.(lost))().catch(() => {});
   }
 }

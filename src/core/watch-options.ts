@@ -46,8 +46,8 @@ export interface LoginWatchOptions {
    */
   readonly placeOf?: (address: string) => string | null;
   /**
-   * Alerts below `critical` that go out one by one in any minute, over all processes; what is above goes into the
-   * digest.
+   * Alerts below `critical` that go out one by one in any minute, over all processes: so many that anybody can cause, and
+   * so many that take a known password. What is above goes into the digest.
    *
    * @default 10
    */
@@ -65,7 +65,7 @@ export interface LoginWatchOptions {
    */
   readonly maxQueued?: number;
   /** Told of what was lost, at most once a second for each cause. */
-  readonly onLost?: (lost: LostAlerts) => void;
+  readonly onLost?: (lost: LostAlerts) => unknown;
 }
 
 /** A threshold as the rules take it. */
@@ -136,7 +136,7 @@ export function readLoginWatchOptions(given: LoginWatchOptions): Settings {
   return { store, sinks, limits, placeOf, alertsPerMinute, digestSeconds, maxQueued, onLost };
 }
 
-export function readThresholds(given: WatchThresholds): WatchLimits {
+function readThresholds(given: WatchThresholds): WatchLimits {
   const rules = Object.fromEntries(names.map((name) => [name, object])) as Record<
     keyof WatchThresholds,
     Rule

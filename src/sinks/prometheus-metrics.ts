@@ -11,6 +11,7 @@ import {
   register as registerRule,
   type PrometheusClient,
   type PrometheusCounter,
+  type PrometheusGauge,
   type PrometheusRegister,
 } from './prometheus-client.js';
 
@@ -117,7 +118,7 @@ export function prometheusMetrics(
   const gauge = new client.Gauge({
     ...describe(lostGauge),
     collect: () => {
-      for (const [what, read] of counts) gauge.set({ what }, read());
+      for (const [what, read] of counts) setCount(gauge, what, read);
     },
   });
   register.registerMetric(gauge);
@@ -144,6 +145,16 @@ export function prometheusMetrics(
       unsubscribe(breachCheckChannel, countBreachCheck);
     },
   };
+}
+
+/** One counter that fails must not keep all other figures from being scraped. */
+function setCount(gauge: PrometheusGauge, what: string, read: () => number): void {
+  try {
+    const count = read();
+    if (Number.isFinite(count)) gauge.set({ what }, count);
+  } catch {
+    // It is missing then, which Prometheus can be asked for.
+  }
 }
 
 /** The labels with values that the counter has: any other is its last. */

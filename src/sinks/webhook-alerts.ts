@@ -86,7 +86,8 @@ export function webhookAlerts(options: WebhookAlertsOptions): AlertSink {
       body,
       signal,
     } as const;
-    const response = await fetch(url, request).catch((error: unknown) => {
+    const asked = Promise.resolve().then(() => fetch(url, request));
+    const response = await asked.catch((error: unknown) => {
       // The message of an error of the network can hold the URL.
       throw new Error(`the receiver could not be reached${errorCode(error)}`);
     });

@@ -4,7 +4,7 @@ import type { Alert, AlertSink } from '../../src/core/alert.js';
 import { LoginWatch } from '../../src/core/login-watch.js';
 import { memoryStore } from '../../src/stores/memory.js';
 import { fakeClock } from '../rig/fake-clock.js';
-import { keepingSink, slowStore, watchRig, type WatchRig } from '../rig/watch-rig.js';
+import { keepingSink, slowStore, subjectOf, watchRig, type WatchRig } from '../rig/watch-rig.js';
 
 afterEach(() => {
   jest.useRealTimers();
@@ -81,6 +81,24 @@ describe('the budget of messages', () => {
     await rig.watch.flush();
     expect(digestsOf(rig.sink.alerts)).toMatchObject([{ severity: 'critical' }]);
     expect(toldOf(rig.sink.alerts)).toEqual({ backup_code_used: 1000, security_key_cloned: 120 });
+  });
+
+  it('of what takes a right password is not spent by what anybody can cause, nor the other way round', async () => {
+    const locked = { name: 'account.locked', subject: subjectOf('x'), retryAfterSeconds: 60 } as const;
+    const rig = watchRig({ options: { alertsPerMinute: perMinute } });
+    for (let i = 0; i < 2 * perMinute; i += 1) await rig.see({ ...locked, account: `user-${i}` });
+    expect(rig.kinds()).toEqual(Array(perMinute).fill('repeated_failures'));
+    await rig.succeed('alice');
+    await rig.succeed('alice', { userAgent: 'Thief' });
+    await useCodes(rig, 2 * perMinute);
+    expect(rig.kinds().slice(perMinute)).toEqual([
+      'new_device',
+      ...Array<string>(perMinute - 1).fill('backup_code_used'),
+    ]);
+    rig.clock.advance(60);
+    await useCodes(rig, 2 * perMinute);
+    await rig.see({ ...locked, account: 'alice' });
+    expect(rig.kinds().at(-1)).toBe('repeated_failures');
   });
 
   it('bounds what 10,000 attacked accounts send by the formula, and loses none of it (ALR-03)', async () => {

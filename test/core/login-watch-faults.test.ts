@@ -1,8 +1,9 @@
 import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import type { Alert, AlertSink } from '../../src/core/alert.js';
 import { AlertQueue } from '../../src/core/alert-queue.js';
+import { DocumentWork } from '../../src/core/document-work.js';
 import { LoginWatch } from '../../src/core/login-watch.js';
-import { memoryStore } from '../../src/stores/memory.js';
+import { memoryStore, type Store } from '../../src/stores/memory.js';
 import { blankAlert } from '../../src/core/watch-alert.js';
 import { keepingSink, slowStore, subjectOf, watchRig } from '../rig/watch-rig.js';
 
@@ -82,8 +83,12 @@ describe('a store', () => {
     expect(events.reduce((sum, { count }) => sum + count, 0)).toBe(20);
   });
 
-  it('whose answer to a write was lost raises the alert once all the same', async () => {
+  it.each([
+    ['', 0],
+    [' and built on by another process', 1],
+  ])('whose answer to a write was lost%s raises the alert once all the same', async (_what, others) => {
     const kept = memoryStore();
+    const other = new LoginWatch({ store: kept, sinks: [keepingSink()] });
     let lost = 0;
     const rig = watchRig({
       store: {
@@ -92,6 +97,8 @@ describe('a store', () => {
           const wasWritten = await kept.replaceDocument(...change);
           if (!wasWritten || !change[2]?.includes('repeated_failures":[') || lost > 0) return wasWritten;
           lost += 1;
+          for (let i = 0; i < others; i += 1) other.observe(rig.eventOf(failed));
+          await other.flush();
           throw new Error('connection lost');
         },
       },
@@ -129,6 +136,30 @@ describe('a store', () => {
     await passing(rig.watch.flush());
     expect(lost).toBe(1);
     expect(rig.kinds()).toEqual(['backup_code_used', 'digest']);
+  });
+
+  it('that writes and answers too late makes no attack of one typing error', async () => {
+    const kept = memoryStore();
+    const rig = watchRig({
+      store: {
+        readDocument: (key) => kept.readDocument(key),
+        async replaceDocument(...change) {
+          await kept.replaceDocument(...change);
+          throw new Error('no answer in time');
+        },
+      },
+    });
+    rig.watch.observe(rig.eventOf(failed));
+    await passing(rig.watch.flush());
+    expect(rig.kinds()).toEqual([]);
+    expect(rig.watch.lost).toEqual({ events: 0, alerts: 0 });
+  });
+
+  it('that never changes what it holds is given up', async () => {
+    const rig = watchRig({ store: { replaceDocument: async () => false } });
+    rig.watch.observe(rig.eventOf(failed));
+    await passing(rig.watch.flush());
+    expect(rig.watch.lost.events).toBe(2);
   });
 
   it('whose record is another version, or no record, begins anew', async () => {
@@ -218,6 +249,25 @@ describe('the queue of signs', () => {
     expect(rig.sink.alerts).toMatchObject([{ kind: 'repeated_failures' }]);
   });
 
+  it('is looked at in parts, each of them soon done, whatever waits for one account', async () => {
+    const looked: number[] = [];
+    const work = new DocumentWork<null, number, number>(
+      memoryStore(),
+      (_state, signs) => {
+        looked.push(signs.length);
+        return { state: { signs }, lifetimeMs: 1000, outcome: signs.length, isOnce: false };
+      },
+      () => {},
+      () => {},
+    );
+    for (let i = 0; i < 1000; i += 1) work.add(subjectOf('alice'), null, i, () => null);
+    expect(work.size).toBe(1000);
+    await passing(work.idle());
+    expect(Math.max(...looked)).toBeLessThanOrEqual(64);
+    expect(looked.reduce((sum, one) => sum + one, 0)).toBe(1000);
+    expect(work.size).toBe(0);
+  });
+
   it('takes nothing that is no event, and throws at nobody', () => {
     const rig = watchRig();
     for (const event of [undefined, null, 7, {}, { name: 'login.failed' }, { name: 'factors.reset' }]) {
@@ -226,11 +276,19 @@ describe('the queue of signs', () => {
     expect(rig.watch.lost.events).toBeGreaterThan(0);
   });
 
-  it('survives an onLost that throws', async () => {
-    const rig = watchRig({ options: { maxQueued: 10, onLost: fails } });
+  it.each<[string, () => unknown]>([
+    ['throws', fails],
+    ['rejects', () => Promise.reject(new Error('the log is away too'))],
+  ])('survives an onLost that %s', async (_what, onLost) => {
+    const unhandled = jest.fn();
+    process.on('unhandledRejection', unhandled);
+    const rig = watchRig({ options: { maxQueued: 10, onLost } });
     for (let i = 0; i < 100; i += 1) rig.watch.observe(rig.eventOf({ ...failed, account: `user-${i}` }));
     await passing(rig.watch.flush());
+    await new Promise((resolve) => setImmediate(resolve));
+    process.off('unhandledRejection', unhandled);
     expect(rig.watch.lost.events).toBeGreaterThan(0);
+    expect(unhandled).not.toHaveBeenCalled();
   });
 });
 
@@ -259,12 +317,31 @@ describe('close', () => {
     expect(jest.getTimerCount()).toBe(0);
   });
 
-  it('ends the wait for a store that is down', async () => {
-    const rig = watchRig({ store: { readDocument: () => Promise.reject(new Error('down')) } });
+  it.each<[string, Partial<Store>]>([
+    ['is down', { readDocument: () => Promise.reject(new Error('down')) }],
+    ['hangs', { readDocument: () => new Promise(() => {}) }],
+    ['changes nothing', { replaceDocument: async () => false }],
+  ])('ends the wait for a store that %s, and has counted what was under way', async (_what, store) => {
+    let asked = 0;
+    const broken = { ...memoryStore(), ...store };
+    const rig = watchRig({
+      store: {
+        ...broken,
+        readDocument: (key) => {
+          asked += 1;
+          return broken.readDocument(key);
+        },
+      },
+    });
     rig.watch.observe(rig.eventOf(failed));
     await passing(rig.watch.close());
-    await passing(rig.watch.flush());
     expect(rig.watch.lost.events).toBe(2);
+    expect(rig.lost).toEqual([{ what: 'event', reason: 'closed', sink: null, count: 2 }]);
+    const before = asked;
+    await jest.advanceTimersByTimeAsync(60_000);
+    expect(asked).toBe(before);
+    expect(rig.watch.lost.events).toBe(2);
+    expect(jest.getTimerCount()).toBe(0);
   });
 });
 

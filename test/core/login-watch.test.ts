@@ -368,6 +368,9 @@ describe("names that are nobody's", () => {
   });
 });
 
+const agentOf = (version: string): string =>
+  `Mozilla/5.0 (X11; Linux x86_64) Chrome/${version} Safari/537.36`;
+
 describe('a login on a new device', () => {
   it('is told of by what the cookie says, but not the first one ever seen', async () => {
     const rig = watchRig();
@@ -407,6 +410,15 @@ describe('a login on a new device', () => {
     }
     await rig.succeed();
     expect(rig.kinds()).toHaveLength(3);
+  });
+
+  it('is not told of where the browser has only become newer', async () => {
+    const rig = watchRig();
+    await rig.succeed('alice', { userAgent: agentOf('131.0.0.0') });
+    await rig.succeed('alice', { userAgent: agentOf('132.0.6834.83') });
+    expect(rig.kinds()).toEqual([]);
+    await rig.succeed('alice', { userAgent: agentOf('132.0.0.0').replace('X11; Linux', 'Windows') });
+    expect(rig.kinds()).toEqual(['new_device']);
   });
 
   it('at a place where the account was never, is told of where places are known', async () => {
@@ -464,6 +476,14 @@ describe('what is an alert by itself', () => {
 });
 
 describe('an alert', () => {
+  it('of each step has an id of its own, also where a client gives all requests of one instant the same', async () => {
+    const rig = watchRig();
+    for (const factor of ['totp', 'key-1']) {
+      await rig.see({ name: 'factor.removed', account: 'alice', factor }, { requestId: 'same' });
+    }
+    expect(new Set(rig.sink.alerts.map(({ id }) => id)).size).toBe(2);
+  });
+
   it('holds what a client wrote as the event does, escaped (ALR-06), and has the same id wherever it is raised', async () => {
     const [one, other] = [watchRig(), watchRig()];
     for (const rig of [one, other]) {
@@ -475,6 +495,22 @@ describe('an alert', () => {
 });
 
 describe('thresholds', () => {
+  it('of sources are reached though one source fails in between, too slowly for that of failures', async () => {
+    const thresholds = {
+      repeatedFailures: { count: 10, withinSeconds: 60 },
+      manySources: { count: 5, withinSeconds: 86_400 },
+    };
+    const rig = watchRig({ options: { thresholds } });
+    for (let i = 0; i < 4; i += 1) await rig.fail('alice', { ip: `203.0.113.${i}` });
+    for (let i = 0; i < 30; i += 1) {
+      rig.clock.advance(10);
+      await rig.fail('alice', { ip: '203.0.113.0' });
+    }
+    expect(rig.kinds()).toEqual([]);
+    await rig.fail('alice', { ip: '198.51.100.1' });
+    expect(rig.kinds()).toEqual(['many_sources']);
+  });
+
   it('can be others', async () => {
     const thresholds = {
       repeatedFailures: { count: 2, withinSeconds: 10 },

@@ -176,6 +176,10 @@ describe('prometheusMetrics counts', () => {
   });
 });
 
+const away = (): number => {
+  throw new Error('not yet');
+};
+
 describe('the series', () => {
   it('are as many after any traffic as before it, and name nobody (I12)', async () => {
     const seriesOf = async () =>
@@ -204,6 +208,14 @@ describe('the series', () => {
       'portcullis_alerts_total{kind="digest",severity="critical"} 0',
     );
     expect(await register.metrics()).toContain('portcullis_locks_total{locked="address"} 0');
+  });
+
+  it('are told though a drop counter cannot be', async () => {
+    const own = new client.Registry();
+    const lost = { watch: away, log: () => 3, mails: () => NaN, other: () => 'x' as unknown as number };
+    prometheusMetrics(client, { register: own, lost }).close();
+    const lines = (await own.metrics()).split('\n').filter((line) => line.startsWith('portcullis_lost'));
+    expect(lines).toEqual(['portcullis_lost{what="log"} 3']);
   });
 
   it('have the prefix and are in the register that the app chose', async () => {

@@ -209,6 +209,12 @@ describe('webhookAlerts fails', () => {
     const failing = [
       sinkTo(options),
       sinkTo({ ...options, fetch: () => Promise.reject(new Error(`cannot reach ${options.url}`)) }),
+      sinkTo({
+        ...options,
+        fetch: () => {
+          throw new Error(`cannot reach ${options.url}`);
+        },
+      }),
     ];
     for (const reply of [status(500), cutOff]) {
       receiver.reply(reply);
