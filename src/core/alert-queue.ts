@@ -26,7 +26,7 @@ export class AlertQueue {
 
   constructor(
     readonly sink: AlertSink,
-    readonly lose: (reason: 'queue full' | 'sink failed' | 'closed') => void,
+    readonly lose: (reason: 'queue full' | 'sink failed' | 'closed', error?: unknown) => void,
   ) {}
 
   add(alert: Alert): void {
@@ -75,15 +75,15 @@ export class AlertQueue {
   async #send({ alert, tries }: Task): Promise<void> {
     const controller = new AbortController();
     this.#sending.add(controller);
-    const wasTaken = await sendOnce(this.sink, alert, controller);
+    const failure = await sendOnce(this.sink, alert, controller);
     // The queue was closed meanwhile, and this one counted.
     if (!this.#sending.delete(controller)) return;
-    if (!wasTaken) this.#retry({ alert, tries: tries + 1 });
+    if (failure !== null) this.#retry({ alert, tries: tries + 1 }, failure.error);
     this.#next();
   }
 
-  #retry(task: Task): void {
-    if (task.tries >= mostTries) return this.lose('sink failed');
+  #retry(task: Task, error: unknown): void {
+    if (task.tries >= mostTries) return this.lose('sink failed', error);
     // Between half and one and a half: processes that failed together do not come back together.
     const waitMs = firstWaitMs * 2 ** (task.tries - 1) * (0.5 + Math.random());
     const timer = setTimeout(() => {
@@ -100,22 +100,27 @@ interface Task {
   readonly tries: number;
 }
 
-/** False for a sink that throws, rejects, or has not answered by the deadline, whether it heeds the signal or not. */
-function sendOnce(sink: AlertSink, alert: Alert, controller: AbortController): Promise<boolean> {
+/** What became of a send that failed; the error is undefined where there was no answer by the deadline. */
+interface Failure {
+  readonly error: unknown;
+}
+
+/** Null for a sink that took it. One that has not answered by the deadline failed, whether it heeds the signal or not. */
+function sendOnce(sink: AlertSink, alert: Alert, controller: AbortController): Promise<Failure | null> {
   return new Promise((resolve) => {
     const timer = setTimeout(() => controller.abort(), sendMs).unref();
-    const settle = (wasTaken: boolean): void => {
+    const settle = (failure: Failure | null): void => {
       clearTimeout(timer);
-      resolve(wasTaken);
+      resolve(failure);
     };
-    controller.signal.addEventListener('abort', () => settle(false), { once: true });
+    controller.signal.addEventListener('abort', () => settle({ error: undefined }), { once: true });
     try {
       Promise.resolve(sink.send(alert, controller.signal)).then(
-        () => settle(true),
-        () => settle(false),
+        () => settle(null),
+        (error: unknown) => settle({ error }),
       );
-    } catch {
-      settle(false);
+    } catch (error) {
+      settle({ error });
     }
   });
 }

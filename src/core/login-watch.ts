@@ -44,7 +44,15 @@ export class LoginWatch {
     this.#losses = losses;
     this.#queues = sinks.map(
       (sink) =>
-        new AlertQueue(sink, (reason) => losses.add({ what: 'alert', reason, sink: sink.name, count: 1 })),
+        new AlertQueue(sink, (reason, error) =>
+          losses.add({
+            what: 'alert',
+            reason,
+            sink: sink.name,
+            count: 1,
+            ...(error !== undefined && { error }),
+          }),
+        ),
     );
     this.#events = new DocumentWork(
       store,

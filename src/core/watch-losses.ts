@@ -6,6 +6,8 @@ export interface LostAlerts {
   /** The sink that did not take it; null where none had been asked. */
   readonly sink: string | null;
   readonly count: number;
+  /** What the sink rejected the last of them with; undefined where it was not asked, or gave no answer in time. */
+  readonly error?: unknown;
 }
 
 /** How long losses of one kind are gathered: a flood that is lost must not flood the log in turn. */

@@ -1,6 +1,7 @@
 import type { Alert } from '../core/alert.js';
 import { printable } from '../core/printable.js';
 import { alertWords } from './alert-words.js';
+import { programName } from './program-name.js';
 
 /** Whom a text speaks to: the owner of the account, or those who run the app. */
 export type Audience = 'owner' | 'operator';
@@ -47,14 +48,15 @@ export function alertText(
 }
 
 function factsOf(alert: Alert, isOwner: boolean): string[] {
-  const { since, until, count, accounts, sources, digest } = alert;
+  const { since, until, count, accounts, sources, digest, userAgent } = alert;
+  const hasProgram = userAgent !== null && userAgent !== '';
   const facts: [name: string, value: string | null][] = [
     ['When', since === until ? readable(until) : `${readable(since)} to ${readable(until)}`],
     ['How often', count === 1 ? 'once' : `${count} times`],
     ['Account', alert.account],
     ['By', alert.actor],
     ['Address', alert.address],
-    ['Program', alert.userAgent === '' ? null : alert.userAgent],
+    ['Program', hasProgram ? (isOwner ? programName(userAgent) : userAgent) : null],
     ['Addresses seen', sources > 1 ? String(sources) : null],
   ];
   if (!isOwner) {

@@ -417,7 +417,8 @@ describe('a queue for a sink', () => {
     expect(good.alerts).toHaveLength(1);
     await passing(flushed);
     expect(rig.watch.lost).toEqual({ events: 0, alerts: 1 });
-    expect(rig.lost).toEqual([{ what: 'alert', reason: 'sink failed', sink: 'bad', count: 1 }]);
+    const error = expect.objectContaining({ message: expect.any(String) });
+    expect(rig.lost).toEqual([{ what: 'alert', reason: 'sink failed', sink: 'bad', count: 1, error }]);
   });
 });
 

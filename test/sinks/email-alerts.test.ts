@@ -78,7 +78,7 @@ describe('emailAlerts tells', () => {
       'When: 2026-03-01 12:00:05 UTC to 2026-03-01 12:20:00 UTC',
       'How often: 12 times',
       'Address: 192.0.2.7',
-      'Program: Mozilla/5.0 (X11; Linux x86_64)',
+      'Program: an unknown program on Linux',
       'Change your password',
     ])
       expect(text).toContain(line);
@@ -212,6 +212,17 @@ describe('what a client wrote', () => {
       expect(text).not.toMatch(/^(?:Bcc|http|www)/m);
       expect(text).not.toMatch(/:\/\/|evil\.example/);
     }
+  });
+
+  it('is no sentence in the mail of an owner: a program is told in our own words (ALR-06)', async () => {
+    const userAgent = 'Firefox/131.0 Your money is at risk, call +1 555 0100';
+    await sinkTo().send(alertOf({ severity: 'critical', userAgent, account: 'alice' }), never);
+    const texts = server.mails.map((mail) => [mail.to.join(), read(mail).text] as const);
+    for (const [to, text] of texts) {
+      expect(text.includes('555 0100')).toBe(to !== 'alice@customer.example');
+      expect(text).toContain('Program: Firefox');
+    }
+    expect(texts.length).toBeGreaterThan(1);
   });
 
   it('is cut (ALR-06)', async () => {
