@@ -222,6 +222,21 @@ describe('a login log keeps', () => {
     expect(appended).toEqual([]);
   });
 
+  it('what hundreds append at once, each behind the other, and all of them without an answer are refused', async () => {
+    const { log, all, breakBy, appended } = rig({ chain: { key } });
+    const names = Array.from({ length: 300 }, (_, i) => `u${i}`);
+    const append = (account: string) => log.append({ name: 'a.b', outcome: 'changed', account });
+    await Promise.all(names.slice(0, 150).map(append));
+    expect(accountsOf(await all())).toEqual(names.slice(0, 150));
+    expect(appended.length).toBeLessThan(5);
+    breakBy(down);
+    const refused = await Promise.allSettled(names.slice(150).map(append));
+    expect(refused.map(({ status }) => status)).toEqual(names.slice(150).map(() => 'rejected'));
+    breakBy(undefined);
+    await append('last');
+    expect(await log.verify()).toMatchObject({ ok: true, entries: 151 });
+  });
+
   it('an entry for a year, and no longer', async () => {
     const { log, clock, all } = rig();
     log.record(failed('alice'));
