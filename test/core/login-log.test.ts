@@ -553,6 +553,31 @@ const at =
   (position: number, change: (entry: StoredEntry) => Partial<StoredEntry>) => (entries: StoredEntry[]) =>
     entries.map((one) => (one.position === position ? { ...one, ...change(one) } : one));
 
+describe('a long log', () => {
+  /** How many other things could begin while `work` was under way. */
+  async function turnsDuring(work: () => Promise<unknown>): Promise<number> {
+    let turns = 0;
+    let isOver = false;
+    const count = (): void => {
+      turns += 1;
+      if (!isOver) setImmediate(count);
+    };
+    setImmediate(count);
+    await work();
+    isOver = true;
+    return turns;
+  }
+
+  it('is searched and verified in parts, so that it holds nobody up (I13)', async () => {
+    const { log } = rig({ chain: { key } });
+    for (let i = 0; i < 6000; i += 1) log.record(failed(`u${i}`));
+    await log.flush();
+    const search = () => log.query({ outcome: 'succeeded' });
+    expect(await turnsDuring(search)).toBeGreaterThanOrEqual(6000 / 500);
+    expect(await turnsDuring(() => log.verify())).toBeGreaterThanOrEqual(6000 / 200);
+  });
+});
+
 describe('a chain', () => {
   it('that nobody touched is in order, and says where it ends', async () => {
     const { log, head } = await chained();
