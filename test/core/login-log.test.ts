@@ -150,7 +150,7 @@ describe('a login log keeps', () => {
       name: 'login.failed',
       reason,
       time: Number.NaN,
-      methods: 'x',
+      methods: [1, Object.create(null), 'otp'],
       account: 1,
       left: -1,
     } as never);
@@ -161,11 +161,27 @@ describe('a login log keeps', () => {
         name: 'login.failed',
         time: start,
         account: null,
-        methods: [],
+        methods: ['otp'],
         details: {},
         ip: null,
         reason: 'x\\u000d\\u000a\\u001b[2J'.padEnd(256, 'y'),
       },
+    ]);
+  });
+
+  it('which device, token or factor an event is about', async () => {
+    const { log, all } = rig();
+    const account = 'alice';
+    log.record({ name: 'device.revoked', account, device: 'd1', ...request });
+    log.record({ name: 'token.revoked', account, token: 't1', ...request });
+    log.record({ name: 'factor.removed', account, factor: 'totp', ...request });
+    log.record({ name: 'login.succeeded', account, methods: [], token: 't2', device: 'new', ...request });
+    await log.flush();
+    expect((await all()).map(({ details }) => details)).toEqual([
+      { device: 'd1' },
+      { token: 't1' },
+      { factor: 'totp' },
+      { token: 't2', device: 'new' },
     ]);
   });
 
