@@ -569,21 +569,21 @@ const at =
   (position: number, change: (entry: StoredEntry) => Partial<StoredEntry>) => (entries: StoredEntry[]) =>
     entries.map((one) => (one.position === position ? { ...one, ...change(one) } : one));
 
-describe('a long log', () => {
-  /** How many other things could begin while `work` was under way. */
-  async function turnsDuring(work: () => Promise<unknown>): Promise<number> {
-    let turns = 0;
-    let isOver = false;
-    const count = (): void => {
-      turns += 1;
-      if (!isOver) setImmediate(count);
-    };
-    setImmediate(count);
-    await work();
-    isOver = true;
-    return turns;
-  }
+/** How many other things could begin while `work` was under way. */
+async function turnsDuring(work: () => Promise<unknown>): Promise<number> {
+  let turns = 0;
+  let isOver = false;
+  const count = (): void => {
+    turns += 1;
+    if (!isOver) setImmediate(count);
+  };
+  setImmediate(count);
+  await work();
+  isOver = true;
+  return turns;
+}
 
+describe('a long log', () => {
   it('is searched and verified in parts, so that it holds nobody up (I13)', async () => {
     const { log } = rig({ chain: { key } });
     for (let i = 0; i < 6000; i += 1) log.record(failed(`u${i}`));

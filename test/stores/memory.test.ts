@@ -145,19 +145,19 @@ describe('a full memoryStore', () => {
   });
 });
 
-describe('of the login log a full memoryStore', () => {
-  const day = 86_400_000;
-  const entryAt = (time: number) => ({
-    account: null,
-    organisation: null,
-    request: null,
-    time,
-    record: `${time}`,
-    seal: '',
-  });
-  const append = (store: ReturnType<typeof memoryStore>, id: string, ...moments: number[]) =>
-    store.appendLog({ id, entries: moments.map(entryAt), retentionMs: day, expected: undefined });
+const day = 86_400_000;
+const entryAt = (time: number) => ({
+  account: null,
+  organisation: null,
+  request: null,
+  time,
+  record: `${time}`,
+  seal: '',
+});
+const append = (store: ReturnType<typeof memoryStore>, id: string, ...moments: number[]) =>
+  store.appendLog({ id, entries: moments.map(entryAt), retentionMs: day, expected: undefined });
 
+describe('of the login log a full memoryStore', () => {
   it('keeps what was written last, whenever it happened', async () => {
     const store = memoryStore({ maxEntries: 3 });
     await append(store, 'one', 50, 10, 40);
