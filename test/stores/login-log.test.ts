@@ -340,6 +340,7 @@ describe.each([
       'changed',
       4,
     ],
+    ['made unreadable', (db) => update(db, 4, { record: 'x' }), 'changed', 4],
     ['given to another account', (db) => update(db, 4, { account: 'f'.repeat(16) }), 'changed', 4],
     ['moved in time', (db) => update(db, 4, { time: 1 }), 'changed', 4],
     ['deleted in the middle', (db) => db.deleteFrom(table).where('position', '=', 4).execute(), 'removed', 4],
