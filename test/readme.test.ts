@@ -11,6 +11,8 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from '@jest/globals';
+import type { AuthEvent } from '../src/core/auth-event.js';
+import { outcomeOf } from '../src/core/log-outcome.js';
 import { counters, lost, storeSeconds } from '../src/sinks/metric-names.js';
 import { walkThrough } from '../examples/quick-start/walk-through.js';
 
@@ -318,6 +320,15 @@ function findDifferences(text: string, facts: Facts): string[] {
     events,
     report,
   );
+  // Of the login log: each event stands under what became of it.
+  const outcomes = tableOf(sections.get('LoginLog'), 'Of which events').flatMap((row) =>
+    spansIn(row.get('Of which events') ?? '').map((name) => `${plain(row.get('Outcome') ?? '')}: ${name}`),
+  );
+  const kept = [...facts.events.keys()].flatMap((name) => {
+    const outcome = outcomeOf({ name } as AuthEvent);
+    return outcome === null ? [] : [`${outcome}: ${name}`];
+  });
+  compareLists('outcome', kept.toSorted(), outcomes.toSorted(), report);
   const metricRows = tableOf(sections.get('prometheusMetrics'), 'Metric');
   const metrics = metricRows.map((row) => {
     const words = spansIn(row.get('Labels') ?? '').toSorted();

@@ -10,7 +10,9 @@ export const audit: Command = {
   flags: [],
   name: 'none',
   async run({ config }: Asked): Promise<Outcome> {
-    const given = Object.entries(config.exported).filter(([name]) => isConfigPart(name));
+    const given = Object.entries(config.exported).filter(
+      ([name, value]) => isConfigPart(name) && value !== null,
+    );
     try {
       const report = await auditConfig(Object.fromEntries(given) as ConfigAuditOptions);
       return { lines: String(report).split('\n'), value: report };

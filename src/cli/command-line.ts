@@ -64,12 +64,18 @@ export function readCommandLine(args: readonly string[]): CommandLine {
 }
 
 function parsed(args: readonly string[]) {
+  let found;
   try {
-    return parseArgs({ args: [...args], options, allowPositionals: true, strict: true });
+    found = parseArgs({ args: [...args], options, allowPositionals: true, strict: true, tokens: true });
   } catch (error) {
     const message = own(error, 'message');
     throw new Misuse(typeof message === 'string' ? message : 'what was given cannot be read');
   }
+  const names = found.tokens.flatMap((token) => (token.kind === 'option' ? token.name : []));
+  const twice = names.find((name, at) => names.indexOf(name) < at);
+  // Only the last would count, and whoever gave two meant two.
+  if (twice !== undefined) throw new Misuse(`--${twice} is given twice`);
+  return found;
 }
 
 /** Whether errors are to be JSON too, also where nothing else can be read. */

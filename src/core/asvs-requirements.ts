@@ -7,12 +7,14 @@ import {
   app,
   appDecides,
   by,
+  heard,
   judgeAll,
   met,
   notMet,
   type RequirementRule,
   type Verdict,
 } from './requirement-rule.js';
+import { countOf } from './time-span.js';
 
 /** Sources of this package, by name; what others hold is the app's to know. */
 const breachCorpora = ['hibp_api'];
@@ -68,7 +70,11 @@ const rules: readonly RequirementRule[] = [
   {
     id: '6.2.11',
     text: 'Words of the context are kept out of passwords.',
-    judge: by('policy', () => met("the user's names, and contextWords")),
+    judge: by('policy', ({ contextWords }) =>
+      (contextWords > 0 ? met : notMet)(
+        `the user's names, and ${countOf(contextWords, 'word')} of contextWords`,
+      ),
+    ),
   },
   {
     id: '6.2.12',
@@ -99,7 +105,11 @@ const rules: readonly RequirementRule[] = [
   {
     id: '6.3.5',
     text: 'Users are told of suspicious logins.',
-    judge: by('watch', () => met('alerts, by the sinks of the watch'), notMet('no watch given')),
+    judge: by(
+      'watch',
+      (watch) => heard(watch, 'alerts, by the sinks of the watch'),
+      notMet('no watch given'),
+    ),
   },
   {
     id: '6.3.7',

@@ -8,6 +8,7 @@ import { oneOf, readOptions, type Rule } from './options.js';
 import { PasswordHashes } from './password-hashes.js';
 import { PasswordPolicy, type PasswordPolicyOptions } from './password-policy.js';
 import { SecondFactors } from './second-factors.js';
+import { own } from './store-call.js';
 
 /** What options of a middleware hold beside the rules: of no matter here. */
 interface OfMiddleware {
@@ -23,6 +24,8 @@ interface AuditedApp {
   readonly proxy?: boolean;
   readonly maxIpsCount?: number;
   readonly keys?: unknown;
+  /** Of events: a log or a watch that is none of them, as it is, may still be called by one of the app's own. */
+  listeners?(event: string): readonly unknown[];
 }
 
 interface AuditedCookie {
@@ -34,7 +37,7 @@ interface AuditedCookie {
 
 /** What is audited. Whatever is left out counts as missing. */
 export interface ConfigAuditOptions {
-  /** The Koa app: its settings for proxies, and its keys, of which the length is looked at. */
+  /** The Koa app: its settings for proxies, its keys, of which the length is looked at, and who listens to its events. */
   readonly app?: AuditedApp;
   readonly attempts?: Lockout;
   readonly factors?: SecondFactors;
@@ -91,6 +94,10 @@ function isObject(value: unknown): boolean {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
+function isCookie(value: unknown): boolean {
+  return typeof own(value, 'key') === 'string';
+}
+
 function madeBy(type: abstract new (...args: never[]) => object): Rule {
   return { demand: `made by new ${type.name}()`, accepts: (value) => value instanceof type };
 }
@@ -106,5 +113,5 @@ const partRules = {
   hashes: madeBy(PasswordHashes),
   log: madeBy(LoginLog),
   watch: madeBy(LoginWatch),
-  session: { demand: 'what sessionOptions() answered', accepts: isObject },
+  session: { demand: 'what sessionOptions() answered', accepts: isCookie },
 } satisfies { [K in keyof ConfigAuditOptions]-?: Rule };

@@ -37,6 +37,7 @@ export interface ConfigFacts {
     readonly minLength: number;
     readonly composes: boolean;
     readonly maxBytes: number;
+    readonly contextWords: number;
   } | null;
   readonly breach: {
     readonly sources: readonly string[];
@@ -46,8 +47,13 @@ export interface ConfigFacts {
   } | null;
   readonly hashes: { readonly memoryKiB: number; readonly iterations: number } | null;
   readonly session: { readonly isHostOnly: boolean; readonly isSafe: boolean } | null;
-  readonly log: { readonly chained: boolean; readonly retentionSeconds: number } | null;
-  readonly watch: { readonly sinks: number | null } | null;
+  /** `isHeard`: whether the events of the app come there; null where it cannot be told. */
+  readonly log: {
+    readonly chained: boolean;
+    readonly retentionSeconds: number;
+    readonly isHeard: boolean | null;
+  } | null;
+  readonly watch: { readonly isHeard: boolean | null } | null;
   /** `apart`: given, but the lockout is not made with them. */
   readonly devices: 'counted' | 'apart' | null;
   readonly stores: readonly AuditedStore[];
@@ -73,8 +79,8 @@ export async function readConfig(given: AuditedConfig): Promise<ConfigFacts> {
             isHostOnly: session.secure && session.key.startsWith('__Host-'),
             isSafe: session.httpOnly && ['lax', 'strict'].includes(String(session.sameSite).toLowerCase()),
           },
-    log: log === undefined ? null : log.settings,
-    watch: watch === undefined ? null : { sinks: null },
+    log: log === undefined ? null : { ...log.settings, isHeard: isHeard(app, log.record) },
+    watch: watch === undefined ? null : { isHeard: isHeard(app, watch.observe) },
     devices: deviceFact(devices, attempts),
     stores: stores.map(({ facts, holds }) => ({ ...facts, holds })),
   };
@@ -83,6 +89,13 @@ export async function readConfig(given: AuditedConfig): Promise<ConfigFacts> {
 function deviceFact(devices: object | undefined, attempts: Lockout | undefined): ConfigFacts['devices'] {
   if (attempts?.devices === undefined) return devices === undefined ? null : 'apart';
   return devices === undefined || devices === attempts.devices ? 'counted' : 'apart';
+}
+
+function isHeard(app: AuditedConfig['app'], listener: unknown): boolean | null {
+  const listeners = app?.listeners?.('auth');
+  if (listeners === undefined) return null;
+  // Another one may pass events on.
+  return listeners.includes(listener) || (listeners.length === 0 ? false : null);
 }
 
 function appFacts(app: NonNullable<AuditedConfig['app']>): NonNullable<ConfigFacts['app']> {
@@ -108,7 +121,7 @@ function tokenFacts({ settings }: AccessTokens): NonNullable<ConfigFacts['tokens
 function policyFacts(policy: PasswordPolicy): NonNullable<ConfigFacts['policy']> {
   const { minLength, maxBytes, rules } = policy.describe();
   const composes = rules.some(({ rule }) => rule === 'uppercase' || rule === 'digit_or_special');
-  return { minLength, maxBytes, composes };
+  return { minLength, maxBytes, composes, contextWords: policy.contextWords.length };
 }
 
 interface Inspected {

@@ -39,29 +39,31 @@ function remedyOf(kind: string): string {
 
 /** What stands around the login: proxies, keys, and whether anybody would see an attack. */
 export function surroundingFindings({ app, log, watch }: ConfigFacts): Judged[] {
-  return [
-    ...appFindings(app),
-    log === null
-      ? weak(
-          'log',
-          'log_missing',
-          'Nobody can look up who logged in, or why a login was refused.',
-          'new LoginLog({ store })',
-        )
-      : enforced(
-          'log',
-          'log',
-          `Logins and changes of security are in the log for ${spanOf(log.retentionSeconds)}.`,
-        ),
-    watch === null
-      ? weak(
-          'watch',
-          'watch_missing',
-          'Nobody is told of what may be an account takeover.',
-          'new LoginWatch({ store, sinks })',
-        )
-      : enforced('watch', 'watch', 'What may be an account takeover raises an alert.'),
-  ];
+  return [...appFindings(app), logFinding(log), watchFinding(watch)];
+}
+
+function logFinding(log: ConfigFacts['log']): Judged {
+  const part = 'log';
+  const missing = 'Nobody can look up who logged in, or why a login was refused.';
+  if (log === null) return weak(part, 'log_missing', missing, 'new LoginLog({ store })');
+  if (log.isHeard === false)
+    return weak(part, 'log_unheard', `No event comes to the log. ${missing}`, "app.on('auth', log.record)");
+  const text = `What the log is told of logins and changes of security is in it for ${spanOf(log.retentionSeconds)}.`;
+  return enforced(part, 'log', text);
+}
+
+function watchFinding(watch: ConfigFacts['watch']): Judged {
+  const part = 'watch';
+  const missing = 'Nobody is told of what may be an account takeover.';
+  if (watch === null) return weak(part, 'watch_missing', missing, 'new LoginWatch({ store, sinks })');
+  if (watch.isHeard === false)
+    return weak(
+      part,
+      'watch_unheard',
+      `No event comes to the watch. ${missing}`,
+      "app.on('auth', watch.observe)",
+    );
+  return enforced(part, 'watch', 'What looks like an account takeover to the watch raises an alert.');
 }
 
 function appFindings(app: ConfigFacts['app']): Judged[] {
@@ -96,7 +98,7 @@ function appFindings(app: ConfigFacts['app']): Judged[] {
 const unseen = (part: string, code: string, text: string): Finding => ({ part, code, text, remedy: null });
 
 /** What objects keep to themselves, or do not decide. */
-export function unseenFindings({ app, breach, stores }: ConfigFacts): Finding[] {
+export function unseenFindings({ app, breach, stores, log, watch }: ConfigFacts): Finding[] {
   return [
     unseen(
       'middleware',
@@ -123,6 +125,18 @@ export function unseenFindings({ app, breach, stores }: ConfigFacts): Finding[] 
         ]
       : []),
     ...(app === null ? [unseen('app', 'app_missing', 'Whether addresses can be forged: give app.')] : []),
+    ...(log?.isHeard === null
+      ? [unseen('log', 'log_listener', "Whether events come to the log: app.on('auth', log.record).")]
+      : []),
+    ...(watch?.isHeard === null
+      ? [
+          unseen(
+            'watch',
+            'watch_listener',
+            "Whether events come to the watch: app.on('auth', watch.observe).",
+          ),
+        ]
+      : []),
     ...(stores.length > 1
       ? [
           unseen(

@@ -43,7 +43,7 @@ export interface LogEntry extends LogFacts {
 /** What `LoginLog.append` takes: what is not given is null, `time` is now, the organisation is asked for. */
 export type NewLogEntry = Pick<LogFacts, 'name' | 'outcome'> & Partial<Omit<LogFacts, 'name' | 'outcome'>>;
 
-const detailNames = ['token', 'factor', 'client', 'issuer', 'scope', 'count', 'left'] as const;
+const detailNames = ['token', 'factor', 'device', 'client', 'issuer', 'scope', 'count', 'left'] as const;
 
 const longestText = 1000;
 const longestReason = 256;
@@ -79,7 +79,7 @@ export function factsOf(event: AuthEvent, now: number): LogFacts | null {
     subject: text('subject'),
     actor: text('actor'),
     organisation: null,
-    methods: Array.isArray(methods) ? methods.map(String) : [],
+    methods: Array.isArray(methods) ? methods.filter((one) => typeof one === 'string') : [],
     ip: text('ip'),
     userAgent: text('userAgent'),
     requestId: text('requestId'),

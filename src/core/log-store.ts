@@ -36,7 +36,10 @@ export interface StoredEntry extends NewStoredEntry {
 }
 
 export interface LogBatch {
-  /** Names the batch: one that is sent again, because no answer came, must not be written again within an hour. */
+  /**
+   * Names the batch: one that is sent again, because no answer came, must not be written again within an hour, unless its
+   * entries are gone by then.
+   */
   readonly id: string;
   /** In their order; 1 to 200. */
   readonly entries: readonly NewStoredEntry[];

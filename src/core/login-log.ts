@@ -1,6 +1,6 @@
-import { randomUUID } from 'node:crypto';
 import type { AuthEvent } from './auth-event.js';
 import { StoreUnavailable } from './errors.js';
+import { LogAppends } from './log-appends.js';
 import { LogChain, sealNothing } from './log-chain.js';
 import { factsOf, readNewEntry, type LogFacts, type LostEntries, type NewLogEntry } from './log-entry.js';
 import { LogQueue } from './log-queue.js';
@@ -31,6 +31,7 @@ export class LoginLog {
   readonly #onLost: LoginLogOptions['onLost'];
   readonly #now: () => number;
   readonly #queue: LogQueue;
+  readonly #appends: LogAppends;
   /** Where the log ended when this process last wrote. */
   #head: LogHead = { position: 0, seal: '' };
 
@@ -59,6 +60,7 @@ export class LoginLog {
       write: (id, facts) => this.#write(id, facts),
       lost: (lost) => this.#tellLost(lost),
     });
+    this.#appends = new LogAppends((id, facts) => this.#write(id, facts));
     this.record = (event) => {
       const facts = factsOf(event, this.#now());
       if (facts !== null) this.#queue.add(facts);
@@ -102,7 +104,7 @@ export class LoginLog {
   async append(entry: NewLogEntry): Promise<void> {
     const facts = readNewEntry(entry, this.#now());
     const isKnown = entry.organisation !== undefined;
-    await this.#write(randomUUID(), [isKnown ? facts : await this.#withOrganisation(facts)]);
+    await this.#appends.add(isKnown ? facts : await this.#withOrganisation(facts));
   }
 
   /**

@@ -3,7 +3,7 @@ import type { ConfigFacts } from './config-facts.js';
 import { limitsText } from './config-findings.js';
 import { isCostly } from './config-passwords.js';
 import type { Requirement } from './config-report.js';
-import { appDecides, by, judgeAll, met, notMet, type RequirementRule } from './requirement-rule.js';
+import { appDecides, by, heard, judgeAll, met, notMet, type RequirementRule } from './requirement-rule.js';
 import { spanOf } from './time-span.js';
 
 const day = 86_400;
@@ -155,7 +155,11 @@ const rules: readonly RequirementRule[] = [
   {
     id: '4.2.3',
     text: 'The owner is told when an account is recovered.',
-    judge: by('watch', () => met('alerts of emergency codes and of resets'), appDecides('without a watch')),
+    judge: by(
+      'watch',
+      (watch) => heard(watch, 'alerts of emergency codes and of resets'),
+      appDecides('without a watch'),
+    ),
   },
 ];
 

@@ -124,7 +124,8 @@ const unreadable: readonly Check[] = [
 /** What a new password must be. Judges it as it was sent: nothing is trimmed, cut or normalised. */
 export class PasswordPolicy {
   readonly #minLength: number;
-  readonly #contextWords: readonly string[];
+  /** As they are compared with. */
+  readonly contextWords: readonly string[];
   readonly #checks: readonly Check[];
 
   /** @throws {TypeError} on an unknown option or a wrong value. */
@@ -138,7 +139,7 @@ export class PasswordPolicy {
       contextWords = [],
     } = given;
     this.#minLength = minLength;
-    this.#contextWords = contextWords.flatMap(contextWordsIn);
+    this.contextWords = contextWords.flatMap(contextWordsIn);
     const checks: (Check | false)[] = [
       {
         rule: 'length',
@@ -178,7 +179,7 @@ export class PasswordPolicy {
   check(password: string, contextWords: readonly string[] = []): readonly Violation[] {
     const stop = unreadable.find((check) => check.breaks(password, []));
     if (stop !== undefined) return [violationOf(stop)];
-    const words = [...this.#contextWords, ...contextWords.flatMap(contextWordsIn)];
+    const words = [...this.contextWords, ...contextWords.flatMap(contextWordsIn)];
     return this.#checks.filter((check) => check.breaks(password, words)).map(violationOf);
   }
 

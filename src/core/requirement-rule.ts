@@ -16,6 +16,14 @@ export const notMet = (because: string): Verdict => ['not_met', because];
 /** For what no object here decides. */
 export const appDecides = (because: string): Verdict => ['app', because];
 
+/** Met by what hears of logins, as long as it does. */
+export function heard({ isHeard }: { readonly isHeard: boolean | null }, because: string): Verdict {
+  if (isHeard === false) return notMet("no listener for the event 'auth' of the app");
+  return isHeard === null
+    ? appDecides(`${because}, if events come there: app.on('auth', ...)`)
+    : met(because);
+}
+
 /** A requirement that only the app can meet. */
 export const app = (id: string, text: string, because: string): RequirementRule => ({
   id,

@@ -1,9 +1,5 @@
 import type { LogHead, LogPlace, LogStore, StoredEntry } from '../core/log-store.js';
-import { BoundedMap } from './bounded-map.js';
 import type { MemoryClock } from './memory-clock.js';
-
-/** For how long a batch that comes again is known. */
-const batchMs = 3_600_000;
 
 const isOlder = (one: LogPlace, other: LogPlace): boolean =>
   one.time < other.time || (one.time === other.time && one.position < other.position);
@@ -16,7 +12,8 @@ export function memoryLog(clock: MemoryClock, maxEntries: number): LogStore {
   const written = new Map<number, StoredEntry>();
   /** The same, oldest first. */
   const byTime: StoredEntry[] = [];
-  const batches = new BoundedMap<true>(clock.ms, Number.POSITIVE_INFINITY);
+  /** Position of the last entry of each batch: one that comes again is known for as long as that is there. */
+  const batches = new Map<string, number>();
   let head: LogHead = { position: 0, seal: '' };
   let lastWrittenAt = 0;
 
@@ -33,16 +30,25 @@ export function memoryLog(clock: MemoryClock, maxEntries: number): LogStore {
   }
 
   function removeOldest(retentionMs: number): void {
+    // What is oldest in both orders goes in one piece: to move all that is kept, once for each, would take too long.
+    let gone = 0;
     for (const [position, entry] of written) {
-      if (written.size <= maxEntries && entry.writtenAt > clock.ms() - retentionMs) return;
+      if (written.size <= maxEntries && entry.writtenAt > clock.ms() - retentionMs) break;
       written.delete(position);
-      byTime.splice(indexOf(entry), 1);
+      if (byTime[gone] === entry) gone += 1;
+      else byTime.splice(indexOf(entry), 1);
+    }
+    byTime.splice(0, gone);
+    const [oldest = head.position + 1] = written.keys();
+    for (const [id, last] of batches) {
+      if (last >= oldest) break;
+      batches.delete(id);
     }
   }
 
   return {
     async appendLog({ id, entries, retentionMs, expected }) {
-      if (batches.get(id) === true) return { appended: true, head };
+      if (batches.has(id)) return { appended: true, head };
       const isExpected = expected?.position === head.position && expected.seal === head.seal;
       if (expected !== undefined && !isExpected) return { appended: false, head };
       lastWrittenAt = Math.max(lastWrittenAt, clock.ms());
@@ -52,7 +58,7 @@ export function memoryLog(clock: MemoryClock, maxEntries: number): LogStore {
         byTime.splice(indexOf(entry), 0, entry);
         head = { position: entry.position, seal: entry.seal };
       }
-      batches.set(id, true, batchMs);
+      batches.set(id, head.position);
       removeOldest(retentionMs);
       return { appended: true, head };
     },

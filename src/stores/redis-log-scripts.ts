@@ -96,10 +96,17 @@ return found
 /** Places of a hole that one call looks at. */
 const mostMissed = 10_000;
 
+// What has ended lies at the start, and however much of it waits to be deleted, it must not look like a hole: it is passed
+// over by halves.
 export const walkScript = new Script(`${prelude}
 local oldest = now - tonumber(ARGV[3])
 local part = {last, seal, written <= oldest and 1 or 0}
-local position, missed = math.max(first, tonumber(ARGV[1])), 0
+local position, high, missed = math.max(first, tonumber(ARGV[1])), last, 0
+while position < high do
+  local middle = math.floor((position + high) / 2)
+  local at = parse(redis.call('HGET', log, text(middle)) or '')
+  if at and tonumber(at) <= oldest then position = middle + 1 else high = middle end
+end
 while #part < 3 + 3 * ARGV[2] and missed < ${mostMissed} do
   if position > last and redis.call('HEXISTS', log, text(position)) == 0 then break end
   local value = redis.call('HGET', log, text(position))

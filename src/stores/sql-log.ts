@@ -145,5 +145,14 @@ export function sqlLog(connection: SqlConnection): LogStore {
 
 function entryOf({ position, written, time, record, ...row }: Row): StoredEntry {
   const at = { position: wholeOf(position), writtenAt: wholeOf(written), time: wholeOf(time) };
-  return { ...row, ...at, record: readRecord(record), isFound: true };
+  return { ...row, ...at, record: recordOf(record), isFound: true };
+}
+
+/** Empty where somebody has made it unreadable: that is for the chain to find out, and must not look like an outage. */
+function recordOf(value: unknown): string {
+  try {
+    return readRecord(value);
+  } catch {
+    return '';
+  }
 }

@@ -128,7 +128,7 @@ describe('locks', () => {
     const { code, stdout, stderr } = await run('locks');
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
     expect(stdout).toMatch(/^LOCKED {3}WHO/);
-    expect(stdout).toMatch(/account +alice +(?:1 minute|\d+ seconds?) +8, 8, 8 +20/);
+    expect(stdout).toMatch(/account {2}alice {2}(?:1 minute|\d+ seconds) +8, 8, 8 +20/);
     expect(stdout).not.toContain('bob');
     const { locks } = await json('locks');
     expect(locks).toEqual([

@@ -34,6 +34,7 @@ beforeAll(async () => {
   proxy = await startFaultProxy(server.port);
   cli.writeConfig('redis.js', onRedis);
   cli.writeConfig('memory.mjs', inMemory);
+  cli.writeConfig('talks.mjs', "console.log('loaded'); export const devices = null;");
   cli.writeConfig('nothing.js', 'export {};');
   cli.writeConfig('throws.js', `throw new Error('no key\\n    at secret place\\u001b[31m');`);
   cli.writeConfig(
@@ -57,6 +58,7 @@ describe('what makes no sense', () => {
     ['an unknown command', ['lock'], 'unknown command lock'],
     ['a command of every object', ['constructor'], 'unknown command constructor'],
     ['an unknown option', ['locks', '--all'], "Unknown option '--all'"],
+    ['an option twice', ['tokens', 'a', '--revoke', 'x', '--revoke=y'], '--revoke is given twice'],
     ['an option of another command', ['locks', '--reset'], 'locks takes no --reset'],
     ['an option without its value', ['locks', '--limit'], '--limit'],
     ['an empty value', ['why', '--request='], '--request needs a value'],
@@ -240,6 +242,13 @@ describe('an installed package', () => {
       expect(stdout).toContain(`\n  ${name}`);
     expect((await run('unlock', '--help')).stdout).toContain('usage: koa-portcullis unlock NAME-OR-ACCOUNT');
     expect(JSON.parse((await run('--version', '--json')).stdout)).toEqual({ version });
+  });
+
+  it('prints nothing on stdout but the answer, whatever the module of the app prints', async () => {
+    const { code, stdout, stderr } = await run('audit', '--json', '--config', 'talks.mjs');
+    expect(code).toBe(0);
+    expect(JSON.parse(stdout)).toMatchObject({ enforced: [] });
+    expect(stderr).toBe('loaded\n');
   });
 
   it('ends though the module of the app closes nothing', async () => {

@@ -27,6 +27,7 @@ import {
   type StoreFacts,
 } from '../../src/index.js';
 import { mostFailuresWithin, standardLimits, weakerThanStandard } from '../../src/core/attempt-bound.js';
+import { keepingSink } from '../rig/watch-rig.js';
 import { countOf, spanOf } from '../../src/core/time-span.js';
 
 const origin = 'https://acme.example';
@@ -50,18 +51,26 @@ function lockoutWith(options: object = {}): Lockout {
   return new Lockout({ store: sound, devices, ...options });
 }
 
+const log = new LoginLog({ store: sound, chain: { key: randomBytes(32) } });
+const watch = new LoginWatch({ store: sound, sinks: [keepingSink()] });
+
+/** An app as far as an audit looks at it. */
+function appWith(settings: object = {}, listeners: readonly unknown[] = [log.record, watch.observe]) {
+  return { proxy: true, maxIpsCount: 1, ...settings, listeners: () => listeners };
+}
+
 /** Nothing is weak about it. */
 const strict: Required<ConfigAuditOptions> = {
-  app: { proxy: true, maxIpsCount: 1, keys: ['k'.repeat(40)] },
+  app: appWith({ keys: ['k'.repeat(40)] }),
   attempts: lockoutWith(),
   factors: factorsWith(),
   tokens,
   devices,
-  policy: { preset: 'nist' },
+  policy: { preset: 'nist', contextWords: ['Acme'] },
   breach: { whenUnavailable: 'refuse' },
   hashes: new PasswordHashes(),
-  log: new LoginLog({ store: sound, chain: { key: randomBytes(32) } }),
-  watch: new LoginWatch({ store: sound, sinks: [logAlerts(console)] }),
+  log,
+  watch,
   session: sessionOptions(tokens, { store: sound, origin }),
 };
 
@@ -84,6 +93,7 @@ async function changesOf(given: ConfigAuditOptions): Promise<{ weak: string[]; r
   };
 }
 
+const otherLog = new LoginLog({ store: sound });
 const onePerHour = [{ failures: 100, withinSeconds: 3600 }];
 
 describe('a strict configuration', () => {
@@ -152,9 +162,10 @@ describe('a weaker one', () => {
     ['with tokens of a week', { ...strict, tokens: new AccessTokens({ store: sound }) }, ['token_lifetime_long'], ['2.2.3 timeout: not_met', '2.2.3 inactivity: app']],
     ['with tokens of a day', { ...strict, tokens: new AccessTokens({ store: sound, lifetimeSeconds: 86_400 }) }, [], ['2.2.3 inactivity: app']],
     ['with a stale cache', { ...strict, tokens: new AccessTokens({ store: { ...sound, watchTokens: () => {} }, lifetimeSeconds: 60, cache: { maxStaleSeconds: 30 } }) }, ['revocation_late'], []],
-    ['with the preset standard', { ...strict, policy: {} }, [], ['3.1.1.2 length: not_met', '3.1.1.2 composition: not_met', '6.2.5: not_met']],
-    ['with fewer characters than the preset', { ...strict, policy: { minLength: 8 } }, ['policy_short'], ['3.1.1.2 length: not_met', '3.1.1.2 composition: not_met', '6.2.5: not_met']],
-    ['with the preset asvs', { ...strict, policy: new PasswordPolicy({ preset: 'asvs' }) }, ['policy_short'], ['3.1.1.2 length: not_met']],
+    ['with the preset standard', { ...strict, policy: { contextWords: ['Acme'] } }, [], ['3.1.1.2 length: not_met', '3.1.1.2 composition: not_met', '6.2.5: not_met']],
+    ['with fewer characters than the preset', { ...strict, policy: { minLength: 8, contextWords: ['Acme'] } }, ['policy_short'], ['3.1.1.2 length: not_met', '3.1.1.2 composition: not_met', '6.2.5: not_met']],
+    ['with the preset asvs', { ...strict, policy: new PasswordPolicy({ preset: 'asvs', contextWords: ['Acme'] }) }, ['policy_short'], ['3.1.1.2 length: not_met']],
+    ['without words of the context', { ...strict, policy: { preset: 'nist' } }, [], ['6.2.11: not_met']],
     ['without a policy', without('policy'), ['policy_missing'],
       ['3.1.1.2 length: not_met', '3.1.1.2 longest: not_met', '3.1.1.2 composition: not_met', '6.2.1: not_met', '6.2.5: not_met', '6.2.9: not_met', '6.2.11: not_met']],
     ['without a breach check', without('breach'), ['breach_check_missing'], ['3.1.1.2 blocklist: not_met', '6.2.4: not_met', '6.2.12: not_met']],
@@ -165,14 +176,17 @@ describe('a weaker one', () => {
     ['without hashes', without('hashes'), ['hashes_missing'], ['3.1.1.2 whole: app', '3.1.1.2 Unicode: app', '3.1.1.2 hash: app', '6.2.8: app', '6.3.8: app']],
     ['with cheap hashes', { ...strict, hashes: new PasswordHashes({ memoryKiB: 8192, iterations: 2 }) }, ['hash_cost_low'], ['3.1.1.2 hash: not_met']],
     ['without a log', without('log'), ['log_missing'], ['16.2.1: not_met', '16.2.5: app', '16.3.1: not_met', '16.4.1: app', '16.4.2: not_met']],
-    ['with a log that is no chain', { ...strict, log: new LoginLog({ store: sound }) }, [], ['16.4.2: not_met']],
+    ['with a log that is no chain', { ...strict, app: appWith({}, [otherLog.record, watch.observe]), log: otherLog }, [], ['16.4.2: not_met']],
+    ['with an app that nobody listens to', { ...strict, app: appWith({}, []) }, ['log_unheard', 'watch_unheard'], ['4.2.3: not_met', '6.3.5: not_met', '16.3.1: not_met']],
+    ['with an app that somebody else listens to', { ...strict, app: appWith({}, [() => {}]) }, [], ['4.2.3: app', '6.3.5: app', '16.3.1: app']],
+    ['with an app that does not say who listens', { ...strict, app: { keys: [] } }, [], ['4.2.3: app', '6.3.5: app', '16.3.1: app']],
     ['without a watch', without('watch'), ['watch_missing'], ['4.2.3: app', '6.3.5: not_met']],
     ['without sessions', without('session'), [], ['5.1.1: app']],
     ['with sessions over plain http', { ...strict, session: sessionOptions(tokens, { store: sound, origin: 'http://localhost' }) }, ['session_cookie_weak'], ['5.1.1: not_met']],
     ['with cookies for other sites', { ...strict, session: { ...strict.session, sameSite: 'none' } }, ['session_cookie_weak'], ['5.1.1: not_met']],
     ['with cookies for scripts', { ...strict, session: { ...strict.session, httpOnly: false } }, ['session_cookie_weak'], ['5.1.1: not_met']],
-    ['with a proxy and no count of them (SIP-02)', { ...strict, app: { proxy: true } }, ['proxy_unbounded'], []],
-    ['with short keys of the app', { ...strict, app: { keys: ['k'.repeat(40), 'some secret'] } }, ['app_keys_short'], []],
+    ['with a proxy and no count of them (SIP-02)', { ...strict, app: appWith({ maxIpsCount: 0 }) }, ['proxy_unbounded'], []],
+    ['with short keys of the app', { ...strict, app: appWith({ keys: ['k'.repeat(40), 'some secret'] }) }, ['app_keys_short'], []],
     ['with a store that may evict', { ...strict, attempts: new Lockout({ store: saying({ weaknesses: ['Redis may evict keys'] }), devices }) }, ['store_weak'], []],
     ['with a store for one process', { ...strict, attempts: new Lockout({ store: saying({ isShared: false }), devices }) }, ['store_not_shared'], []],
     ['with a store in memory (CFG-06)', { ...strict, attempts: new Lockout({ store: memoryStore(), devices }) }, ['store_in_memory'], []],
@@ -200,6 +214,7 @@ describe('what cannot be seen', () => {
     ]);
     const given = {
       ...strict,
+      app: { listeners: () => [() => {}] },
       breach: new BreachCheck(),
       attempts: new Lockout({ store: saying(), devices }),
     };
@@ -208,6 +223,8 @@ describe('what cannot be seen', () => {
       'doors',
       'idle_tokens',
       'breach_check_option',
+      'log_listener',
+      'watch_listener',
       'stores_apart',
     ]);
   });
@@ -218,10 +235,12 @@ describe('the report', () => {
   const canary = 'CANARY-of-a-key-0123456789abcdef';
 
   it('is text for people: lines of printable ASCII, sections in one order', async () => {
-    report = await auditConfig({ ...without('watch'), app: new Koa() });
+    const app = new Koa();
+    app.on('auth', log.record);
+    report = await auditConfig({ ...without('watch'), app });
     const text = String(report);
     expect(text).toBe(formatAudit(report));
-    expect(text).toBe(String(await auditConfig({ ...without('watch'), app: new Koa() })));
+    expect(text).toBe(String(await auditConfig({ ...without('watch'), app })));
     expect(text).toMatch(/^[\n -~]+$/);
     expect(text.match(/^\S.*$/gm)).toEqual([
       'Weak (1)',
@@ -268,6 +287,8 @@ describe('wrong parts', () => {
   it.each<[string, object, string]>([
     ['an unknown part', { lockout: 1 }, 'auditConfig: unknown option "lockout"'],
     ['another lockout', { attempts: {} }, 'auditConfig: option attempts must be made by new Lockout(), not an object'],
+    ['another watch', { watch: {} }, 'auditConfig: option watch must be made by new LoginWatch(), not an object'],
+    ['another session', { session: { secure: true } }, 'auditConfig: option session must be what sessionOptions() answered'],
     ['another log', { log: {} }, 'auditConfig: option log must be made by new LoginLog()'],
     ['another watch', { watch: {} }, 'auditConfig: option watch must be made by new LoginWatch()'],
     ['an unknown rule', { policy: { length: 3 } }, 'PasswordPolicy: unknown option "length"'],

@@ -150,7 +150,7 @@ describe('a login log keeps', () => {
       name: 'login.failed',
       reason,
       time: Number.NaN,
-      methods: 'x',
+      methods: [1, Object.create(null), 'otp'],
       account: 1,
       left: -1,
     } as never);
@@ -161,11 +161,27 @@ describe('a login log keeps', () => {
         name: 'login.failed',
         time: start,
         account: null,
-        methods: [],
+        methods: ['otp'],
         details: {},
         ip: null,
         reason: 'x\\u000d\\u000a\\u001b[2J'.padEnd(256, 'y'),
       },
+    ]);
+  });
+
+  it('which device, token or factor an event is about', async () => {
+    const { log, all } = rig();
+    const account = 'alice';
+    log.record({ name: 'device.revoked', account, device: 'd1', ...request });
+    log.record({ name: 'token.revoked', account, token: 't1', ...request });
+    log.record({ name: 'factor.removed', account, factor: 'totp', ...request });
+    log.record({ name: 'login.succeeded', account, methods: [], token: 't2', device: 'new', ...request });
+    await log.flush();
+    expect((await all()).map(({ details }) => details)).toEqual([
+      { device: 'd1' },
+      { token: 't1' },
+      { factor: 'totp' },
+      { token: 't2', device: 'new' },
     ]);
   });
 
@@ -220,6 +236,21 @@ describe('a login log keeps', () => {
     const { log, appended } = rig();
     await expect(log.append(entry as NewLogEntry)).rejects.toThrow(/LoginLog\.append/);
     expect(appended).toEqual([]);
+  });
+
+  it('what hundreds append at once, each behind the other, and all of them without an answer are refused', async () => {
+    const { log, all, breakBy, appended } = rig({ chain: { key } });
+    const names = Array.from({ length: 300 }, (_, i) => `u${i}`);
+    const append = (account: string) => log.append({ name: 'a.b', outcome: 'changed', account });
+    await Promise.all(names.slice(0, 150).map(append));
+    expect(accountsOf(await all())).toEqual(names.slice(0, 150));
+    expect(appended.length).toBeLessThan(5);
+    breakBy(down);
+    const refused = await Promise.allSettled(names.slice(150).map(append));
+    expect(refused.map(({ status }) => status)).toEqual(names.slice(150).map(() => 'rejected'));
+    breakBy(undefined);
+    await append('last');
+    expect(await log.verify()).toMatchObject({ ok: true, entries: 151 });
   });
 
   it('an entry for a year, and no longer', async () => {
@@ -537,6 +568,31 @@ async function chained(change: (entries: StoredEntry[]) => StoredEntry[] = (entr
 const at =
   (position: number, change: (entry: StoredEntry) => Partial<StoredEntry>) => (entries: StoredEntry[]) =>
     entries.map((one) => (one.position === position ? { ...one, ...change(one) } : one));
+
+/** How many other things could begin while `work` was under way. */
+async function turnsDuring(work: () => Promise<unknown>): Promise<number> {
+  let turns = 0;
+  let isOver = false;
+  const count = (): void => {
+    turns += 1;
+    if (!isOver) setImmediate(count);
+  };
+  setImmediate(count);
+  await work();
+  isOver = true;
+  return turns;
+}
+
+describe('a long log', () => {
+  it('is searched and verified in parts, so that it holds nobody up (I13)', async () => {
+    const { log } = rig({ chain: { key } });
+    for (let i = 0; i < 6000; i += 1) log.record(failed(`u${i}`));
+    await log.flush();
+    const search = () => log.query({ outcome: 'succeeded' });
+    expect(await turnsDuring(search)).toBeGreaterThanOrEqual(6000 / 500);
+    expect(await turnsDuring(() => log.verify())).toBeGreaterThanOrEqual(6000 / 200);
+  });
+});
 
 describe('a chain', () => {
   it('that nobody touched is in order, and says where it ends', async () => {

@@ -233,6 +233,25 @@ describe('in Redis, entries', () => {
     expect(await log.query({ account: 'u3' })).toEqual({ entries: [], next: null });
   });
 
+  it('that have ended and wait to be deleted, however many, hide none behind them', async () => {
+    const store = storeOf('Redis');
+    const entry = { account: null, organisation: null, request: null, time: 1, record: '{}', seal: '' };
+    const append = async (id: string, count: number) =>
+      store.appendLog({
+        id,
+        entries: Array.from({ length: count }, () => entry),
+        retentionMs: 86_400_000,
+        expected: undefined,
+      });
+    for (let batch = 0; batch < 60; batch += 1) await append(`flood ${batch}`, 200);
+    await sleep(1000);
+    await append('after', 2);
+    const part = await store.walkLog(1, 10, 900);
+    expect(part.entries.map(({ position }) => position)).toEqual([12_001, 12_002]);
+    expect((await store.walkLog(12_002, 10, 900)).entries).toHaveLength(1);
+    expect((await store.walkLog(12_003, 10, 900)).entries).toEqual([]);
+  });
+
   it('of four processes are one chain, with every one of them once', async () => {
     const tasks = ['a', 'b', 'c', 'd'].map((name) => ({
       redisUrl: redisServer.url,
@@ -321,6 +340,7 @@ describe.each([
       'changed',
       4,
     ],
+    ['made unreadable', (db) => update(db, 4, { record: 'x' }), 'changed', 4],
     ['given to another account', (db) => update(db, 4, { account: 'f'.repeat(16) }), 'changed', 4],
     ['moved in time', (db) => update(db, 4, { time: 1 }), 'changed', 4],
     ['deleted in the middle', (db) => db.deleteFrom(table).where('position', '=', 4).execute(), 'removed', 4],

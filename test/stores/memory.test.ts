@@ -144,3 +144,46 @@ describe('a full memoryStore', () => {
     ]);
   });
 });
+
+const day = 86_400_000;
+const entryAt = (time: number) => ({
+  account: null,
+  organisation: null,
+  request: null,
+  time,
+  record: `${time}`,
+  seal: '',
+});
+const append = (store: ReturnType<typeof memoryStore>, id: string, ...moments: number[]) =>
+  store.appendLog({ id, entries: moments.map(entryAt), retentionMs: day, expected: undefined });
+
+describe('of the login log a full memoryStore', () => {
+  it('keeps what was written last, whenever it happened', async () => {
+    const store = memoryStore({ maxEntries: 3 });
+    await append(store, 'one', 50, 10, 40);
+    await append(store, 'two', 20, 30);
+    const kept = async (limit = 10) =>
+      (
+        await store.searchLog({ by: null, since: 0, until: null, before: null, limit, retentionMs: day })
+      ).entries.map(({ time }) => time);
+    expect(await kept()).toEqual([40, 30, 20]);
+    await append(store, 'three', 60, 5);
+    expect(await kept()).toEqual([60, 30, 5]);
+    const { entries } = await store.walkLog(1, 10, day);
+    expect(entries.map(({ position, time }) => [position, time])).toEqual([
+      [5, 30],
+      [6, 60],
+      [7, 5],
+    ]);
+  });
+
+  it('knows a batch for as long as an entry of it is there, so that a flood of them takes no more memory', async () => {
+    const store = memoryStore({ maxEntries: 2 });
+    await append(store, 'one', 1, 2);
+    await append(store, 'two', 3);
+    expect((await append(store, 'one', 1, 2)).head.position).toBe(3);
+    await append(store, 'three', 4);
+    expect((await append(store, 'two', 3)).head.position).toBe(4);
+    expect((await append(store, 'one', 1, 2)).head.position).toBe(6);
+  });
+});
