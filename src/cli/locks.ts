@@ -60,7 +60,7 @@ export const locks: Command = {
     for (const entry of entries) {
       if (found.length >= limit) break;
       // oxlint-disable-next-line no-await-in-loop -- as many as are asked for, and not thousands at once
-      const lock = await stateOf(entry, attempts, config.find('factors'));
+      const lock = await stateOf(entry, attempts, config.find('factors'), now());
       if (lock !== null) found.push(lock);
     }
     const isCut = !complete || found.length >= limit;
@@ -103,9 +103,10 @@ async function lockedSince(
 
 /** Null for what is open again. */
 async function stateOf(
-  { name, account, subject, ip, time }: LogEntry,
+  { name, account, subject, ip, time, retryAfterSeconds: lockedSeconds }: LogEntry,
   attempts: Lockout,
   factors: SecondFactors | undefined,
+  now: number,
 ): Promise<Lock | null> {
   const kind = kinds[name as LockName];
   const lock = (
@@ -129,10 +130,9 @@ async function stateOf(
     const { devices, ...strangers } = await attempts.status(account);
     return lock(account, name === 'devices.locked' ? (devices ?? strangers) : strangers);
   }
-  if (subject === null || name === 'devices.locked') return null;
-  const checked = await attempts.check(subject, 0);
-  if (checked.granted) return null;
-  return lock(null, { locked: true, retryAfterSeconds: checked.retryAfterSeconds, failures: null });
+  // Only the log knows of it: what events call a name leads to no count. One that was unlocked since is still listed.
+  const leftMs = time + (lockedSeconds ?? 0) * 1000 - now;
+  return lock(null, { locked: leftMs > 0, retryAfterSeconds: Math.ceil(leftMs / 1000), failures: null });
 }
 
 function linesOf(found: readonly Lock[], isCut: boolean): string[] {

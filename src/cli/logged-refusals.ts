@@ -10,7 +10,7 @@ const dayMs = 86_400_000;
 
 /**
  * The last refusals of an account. Where the app's lockout does not know whose a name is, entries have no account but
- * the key of the name: those of the last day are searched for it.
+ * the HMAC of the name: those of the last day are searched for it.
  */
 export async function refusalsOf(
   log: LoginLog,

@@ -41,7 +41,7 @@ export const refusalNames: readonly string[] = [
   'pending_login.exhausted',
 ];
 
-/** Of those, the ones that may know no account, but the key of the name that was tried. */
+/** Of those, the ones that may know no account, but the HMAC of the name that was tried. */
 export const namesBySubject = refusalNames.slice(0, 4);
 
 /** Null for an event that needs no words. */

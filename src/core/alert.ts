@@ -36,7 +36,7 @@ export interface Alert {
   readonly severity: AlertSeverity;
   /** Id of the account that it is about; null where that is not known, or it is about none. */
   readonly account: string | null;
-  /** The lockout's key of the name that was tried, where the account is not known. */
+  /** The lockout's HMAC of the name that was tried, where the account is not known. */
   readonly subject: string | null;
   /** The address that it came from last, or for spraying the source (an IPv4 address or an IPv6 /64); null for none. */
   readonly address: string | null;

@@ -14,10 +14,19 @@ export interface Locked {
   readonly granted: false;
   readonly busy: boolean;
   readonly retryAfterSeconds: number;
-  /** The account's key, for events. */
-  readonly subject: string;
+  /** What events call the account: `subject`. */
+  readonly told: string;
   /** Whose limit was reached. */
   readonly whose: 'account' | 'address';
+}
+
+/** A login begun before, whose account is open now. */
+export interface OpenLogin {
+  readonly granted: true;
+  /** It was locked since the login began. */
+  readonly lockedSince: boolean;
+  /** What events call the account: `subject`. */
+  readonly told: string;
 }
 
 /** What one failure locked, in seconds; 0 where nothing. */
@@ -31,8 +40,10 @@ export interface LockedNow {
 /** A counted attempt; the first call of `giveBack` or `fail` ends it. */
 export interface ReservedAttempt {
   readonly granted: true;
-  /** Where it is counted, for a pending login to be bound to; `subjectKey` takes the account's key from it. */
+  /** Where it is counted, for a pending login to be bound to. */
   readonly subject: string;
+  /** What events call the account: `subject`. */
+  readonly told: string;
   /** Store time in microseconds, read before the secret was looked at. */
   readonly time: number;
   /** The secret was right, or was not looked at: nothing happened. */

@@ -26,7 +26,7 @@ interface OfDevice {
 interface OfClient {
   readonly client: string;
 }
-/** The lockout's key of what was counted: the same for the same name, and no name. */
+/** The lockout's HMAC of what was counted, under its option `eventKey`: the same for the same name, and no name. */
 interface OfSubject {
   readonly subject: string;
 }

@@ -67,8 +67,7 @@ export class KeyRing {
 }
 
 /** @throws {TypeError} on no keys, and on a key that is not 32 bytes or not random; it is never quoted. */
-export /** Null for what is no key. */
-function readKeys(owner: string, keys: unknown): readonly Buffer[] {
+export function readKeys(owner: string, keys: unknown): readonly Buffer[] {
   if (!Array.isArray(keys) || keys.length === 0) {
     throw new TypeError(`${owner}: option keys must be a list of at least one 32-byte key`);
   }

@@ -1,3 +1,4 @@
+import { createHmac } from 'node:crypto';
 import type { AttemptNames } from './attempt.js';
 import type { AttemptLimit } from './attempt-window.js';
 import { canonicalIdentifier } from './identifier.js';
@@ -19,11 +20,6 @@ export interface LaneSubject {
 // Where an attempt was counted, for a pending login: the lane and the name of devices, where any are known, and the key.
 const countedAs = /^(?:(devices|strangers)\.([0-9a-f]{64})\.)?([0-9a-f]{64})$/;
 
-/** The key of an account's count as events tell it, the same for all lanes. */
-export function subjectKey(subject: string): string {
-  return subject.slice(-64);
-}
-
 /** The name of devices that a login was counted under; undefined where none are known. */
 export function deviceNameIn(subject: string): string | undefined {
   return countedAs.exec(subject)?.[2];
@@ -37,12 +33,20 @@ export function deviceName(names: AttemptNames): string {
 /** The counts of accounts and addresses, filed under their limits. */
 export class LockoutLanes {
   constructor(
-    readonly settings: Pick<LockoutSettings, 'strangerLimits' | 'addressLimits' | 'deviceLimits'>,
+    readonly settings: Pick<
+      LockoutSettings,
+      'strangerLimits' | 'addressLimits' | 'deviceLimits' | 'eventKey'
+    >,
   ) {}
 
   strangers(kept: readonly string[], guessed: Guessed): LaneSubject {
     const { strangerLimits: limits } = this.settings;
     return { key: keyOf(guessed, limits, kept), limits };
+  }
+
+  /** What events call the account that a count is of, the same for all lanes: it cannot be guessed without the key. */
+  told(subject: string): string {
+    return createHmac('sha256', this.settings.eventKey).update(subject.slice(-64)).digest('hex');
   }
 
   /** Devices guess passwords: past that, whoever tries has proven one. */

@@ -1,8 +1,10 @@
 import { limitList, readLimits, type LockoutLimit } from './attempt-limits.js';
+import { randomBytes } from 'node:crypto';
 import { attemptStoreMethods, type AttemptStore } from './attempt-store.js';
 import type { AttemptLimit } from './attempt-window.js';
+import { readKey, type FactorKey } from './key-ring.js';
 import { knownDevices, type KnownDevices } from './known-devices.js';
-import { offering, readOptions, required } from './options.js';
+import { offering, readOptions, required, type Rule } from './options.js';
 
 export interface LockoutOptions {
   /** Where attempts are counted: `memoryStore()` for one process, `redisStore(redis)` or `sqlStore(kysely)` for several. */
@@ -33,6 +35,13 @@ export interface LockoutOptions {
    * @default 2 in 1 minute, 4 in 1 hour, 5 in 1 day
    */
   readonly deviceLimits?: readonly LockoutLimit[];
+  /**
+   * 32 random bytes, the same in all processes: what was typed as a name is told in events, as `subject`, by an HMAC under
+   * them. People type passwords into the name field, and a bare hash of one is guessed from a log.
+   *
+   * @default random: other processes tell the same name by another subject
+   */
+  readonly eventKey?: FactorKey;
 }
 
 /** The options as they are counted by. */
@@ -45,7 +54,14 @@ export interface LockoutSettings {
   readonly addressLimits: readonly AttemptLimit[] | undefined;
   readonly devices: KnownDevices | undefined;
   readonly deviceLimits: readonly AttemptLimit[] | undefined;
+  readonly eventKey: Buffer;
 }
+
+const key: Rule = {
+  demand: '32 random bytes, or those in base64 or hexadecimal',
+  accepts: (given) => readKey(given) !== null,
+  secret: true,
+};
 
 /** @throws {TypeError} on an unknown option, a wrong value, or limits out of order. */
 export function readLockoutOptions(given: LockoutOptions): LockoutSettings {
@@ -63,6 +79,7 @@ export function readLockoutOptions(given: LockoutOptions): LockoutSettings {
     ],
     devices,
     deviceLimits: ofDevices,
+    eventKey,
   } = readOptions<LockoutOptions>('Lockout', given, {
     store: required(
       offering('an attempt store such as memoryStore() or redisStore(redis)', ...attemptStoreMethods),
@@ -74,6 +91,7 @@ export function readLockoutOptions(given: LockoutOptions): LockoutSettings {
     },
     devices: knownDevices,
     deviceLimits: limitList,
+    eventKey: key,
   });
   if (devices === undefined && ofDevices !== undefined)
     throw new TypeError('Lockout: option deviceLimits needs option devices');
@@ -86,6 +104,7 @@ export function readLockoutOptions(given: LockoutOptions): LockoutSettings {
     addressLimits: addressLimits === false ? undefined : readLimits('Lockout address', addressLimits),
     devices,
     deviceLimits,
+    eventKey: readKey(eventKey) ?? randomBytes(32),
   };
 }
 

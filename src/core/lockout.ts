@@ -1,15 +1,16 @@
 import { addressSource } from './address-source.js';
 import { isCounts, isDecisionFor, isStatusFor } from './attempt-store.js';
 import type { AttemptStatus } from './attempt-store.js';
-import type { AttemptNames, Locked, LockoutStanding, LockoutStatus, ReservedAttempt } from './attempt.js';
+import type {
+  AttemptNames,
+  Locked,
+  LockoutStanding,
+  LockoutStatus,
+  OpenLogin,
+  ReservedAttempt,
+} from './attempt.js';
 import type { KnownDevices } from './known-devices.js';
-import {
-  LockoutLanes,
-  subjectKey,
-  type Guessed,
-  type LaneAttempt,
-  type LaneSubject,
-} from './lockout-lanes.js';
+import { LockoutLanes, type Guessed, type LaneAttempt, type LaneSubject } from './lockout-lanes.js';
 import { factsOfLockout, type LockoutFacts } from './lockout-facts.js';
 import { readLockoutOptions, type LockoutOptions, type LockoutSettings } from './lockout-options.js';
 import { describe } from './options.js';
@@ -72,7 +73,7 @@ export class Lockout {
         granted: false,
         busy,
         retryAfterSeconds: busy ? 1 : seconds(closedForMs),
-        subject: subjectKey(subject),
+        told: this.#lanes.told(subject),
         whose: decision.subject === 0 ? 'account' : 'address',
       };
     }
@@ -83,6 +84,7 @@ export class Lockout {
     return {
       granted: true,
       subject,
+      told: this.#lanes.told(subject),
       time,
       giveBack: async () => {
         if (end()) await ask(() => store.releaseAttempt(subjects, stamps), isNothing);
@@ -104,17 +106,18 @@ export class Lockout {
    * microseconds): a login begun before a lock does not outlive it. It is asked of the lane that the login was counted
    * in, so strangers who lock theirs end no login of a known device.
    */
-  async check(subject: string, since: number): Promise<Locked | { granted: true; lockedSince: boolean }> {
+  async check(subject: string, since: number): Promise<Locked | OpenLogin> {
     const place = this.#lanes.ofLogin(subject);
-    if (place === null) return { granted: true, lockedSince: true };
+    const told = this.#lanes.told(subject);
+    if (place === null) return { granted: true, lockedSince: true, told };
     const { busy, closedForMs, lockedAt } = await this.#read(place.counted);
     if (closedForMs > 0 && !busy) {
       // A device that begins anew may find the lane of strangers open: it is not told to wait.
-      if (place.lane === 'devices') return { granted: true, lockedSince: true };
+      if (place.lane === 'devices') return { granted: true, lockedSince: true, told };
       const retryAfterSeconds = seconds(closedForMs);
-      return { granted: false, busy, retryAfterSeconds, subject: subjectKey(subject), whose: 'account' };
+      return { granted: false, busy, retryAfterSeconds, told, whose: 'account' };
     }
-    return { granted: true, lockedSince: lockedAt >= Math.floor(since / 1000) };
+    return { granted: true, lockedSince: lockedAt >= Math.floor(since / 1000), told };
   }
 
   /** How an account stands, by its identifier or by the id that the `subject` option resolves it to. */
@@ -126,7 +129,7 @@ export class Lockout {
 
   /** What events call an account, by its identifier and by its id: `subject`. */
   subjectsOf(account: string | readonly string[]): readonly string[] {
-    return this.#lanes.ofAccount(account, 'password').strangers.map(({ key }) => key);
+    return this.#lanes.ofAccount(account, 'password').strangers.map(({ key }) => this.#lanes.told(key));
   }
 
   /** Forgets the account's failures, in all its lanes, and nobody else's. Answers whether there were any. */

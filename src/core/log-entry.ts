@@ -14,7 +14,7 @@ export interface LogFacts {
   readonly outcome: LogOutcome;
   /** Whose login, factor or token it is; null where that is not known, or nobody's. */
   readonly account: string | null;
-  /** The lockout's key of the name that was tried. */
+  /** The lockout's HMAC of the name that was tried. */
   readonly subject: string | null;
   /** Who did it, where that is not the account itself. */
   readonly actor: string | null;

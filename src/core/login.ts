@@ -25,6 +25,8 @@ export interface CountedLogin {
   readonly account: string | null | undefined;
   /** Where it is counted, as the lockout writes it. */
   readonly subject: string;
+  /** What events call it. */
+  readonly told: string;
   readonly startedAt: number;
   readonly giveBack: () => Promise<void>;
 }
@@ -45,6 +47,8 @@ export interface ProvenLogin {
  * `ctx.state`, good for one token. Its fields are private to the language, so no look-alike passes.
  */
 export class Login {
+  /** What events call the name that was tried: a word, that nothing is decided by. */
+  told: string | undefined;
   #counted: CountedLogin | undefined;
   #resumed: ResumedLogin | undefined;
   #account: Account | undefined;
@@ -119,13 +123,15 @@ export class Login {
 
   /** The lockout let this attempt pass, before anything was verified. */
   count(counted: CountedLogin): void {
+    this.told = counted.told;
     this.#counted = counted;
     this.#startedAt = counted.startedAt;
     this.#lockoutPassed = true;
   }
 
   /** The lockout found the account of a resumed login open. */
-  passLockout(): void {
+  passLockout(told: string): void {
+    this.told = told;
     this.#lockoutPassed = true;
   }
 

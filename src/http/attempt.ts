@@ -1,6 +1,5 @@
 import type { Locked, ReservedAttempt } from '../core/attempt.js';
 import type { Tried } from '../core/auth-event.js';
-import { subjectKey } from '../core/lockout-lanes.js';
 import type { Login } from '../core/login.js';
 import type { AuthContext } from './auth-state.js';
 import { statusOf } from './error-status.js';
@@ -19,7 +18,7 @@ export async function settleAttempt(
   const about = triedBy(login);
   const { account, address, devices = 0 } = await attempt.fail();
   emitEvent(ctx, { name: 'login.failed', reason: 'wrong password', ...about });
-  const subject = subjectKey(attempt.subject);
+  const { told: subject } = attempt;
   if (account > 0) emitEvent(ctx, { name: 'account.locked', retryAfterSeconds: account, ...about, subject });
   if (devices > 0) emitEvent(ctx, { name: 'devices.locked', retryAfterSeconds: devices, ...about, subject });
   if (address > 0) emitEvent(ctx, { name: 'address.locked', retryAfterSeconds: address });
@@ -27,9 +26,9 @@ export async function settleAttempt(
 
 /** 429, with the seconds after which another try makes sense. */
 export function refuseLocked(ctx: AuthContext, locked: Locked, account: Tried['account']): void {
-  const { busy, retryAfterSeconds, subject, whose } = locked;
+  const { busy, retryAfterSeconds, told, whose } = locked;
   const reason = whose === 'account' ? 'locked out' : 'address locked out';
-  const tried = { subject, ...(account !== undefined && { account }) };
+  const tried = { subject: told, ...(account !== undefined && { account }) };
   emitEvent(ctx, { name: 'login.refused', reason: busy ? 'busy' : reason, ...tried });
   refuse(ctx, busy ? 'busy' : 'locked_out', { retryAfterSeconds });
 }
@@ -42,6 +41,6 @@ export function isUnauthorized(error: unknown): boolean {
 /** Whose password this login has tried, for events. */
 function triedBy({ counted }: Login): Tried {
   if (counted === undefined) return {};
-  const { subject, account } = counted;
-  return { subject: subjectKey(subject), ...(account !== undefined && { account }) };
+  const { told, account } = counted;
+  return { subject: told, ...(account !== undefined && { account }) };
 }

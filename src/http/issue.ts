@@ -1,6 +1,5 @@
 import type { AccessTokens, IssuedToken } from '../core/access-tokens.js';
 import type { Account } from '../core/account.js';
-import { subjectKey } from '../core/lockout-lanes.js';
 import type { Login } from '../core/login.js';
 import type { Rule } from '../core/options.js';
 import type { TokenGrant } from '../core/token-grant.js';
@@ -84,8 +83,7 @@ export async function issueOn(
   const { id, scope, client } = token;
   const of = client === null ? {} : { client };
   emitEvent(ctx, { name: 'token.issued', account: account.id, token: id, scope, ...of });
-  const subject = login.counted?.subject ?? login.resumed?.subject;
-  const tried = subject === undefined ? {} : { subject: subjectKey(subject) };
+  const tried = login.told === undefined ? {} : { subject: login.told };
   const from = login.device === undefined ? {} : { device: login.device };
   emitEvent(ctx, { name: 'login.succeeded', account: account.id, methods, token: id, ...tried, ...from });
   return issued;

@@ -86,6 +86,7 @@ export function lockout(attempts: Lockout, options: LockoutMiddlewareOptions = {
       identifier,
       account: owner,
       subject: attempt.subject,
+      told: attempt.told,
       startedAt: attempt.time,
       giveBack: attempt.giveBack,
     });
@@ -115,7 +116,7 @@ export function lockout(attempts: Lockout, options: LockoutMiddlewareOptions = {
     if (state.lockedSince) return refuse(ctx, 'pending_login_invalid');
     const device = deviceNameIn(key);
     if ((await meetDevice(ctx, login, attempts.devices, device)) === undefined) return;
-    login.passLockout();
+    login.passLockout(state.told);
     await next();
     await rememberDevice(ctx, login, attempts.devices, device);
   }

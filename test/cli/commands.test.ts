@@ -20,6 +20,7 @@ import { startRedis, type RedisServer } from '../rig/redis-server.js';
 import { codeOf } from '../rig/totp-code.js';
 
 const deviceKey = Buffer.from('3f'.repeat(4) + randomBytes(28).toString('hex'), 'hex');
+const eventKey = randomBytes(32).toString('hex');
 
 const config = `
   import { Redis } from 'ioredis';
@@ -29,7 +30,7 @@ const config = `
   const store = redisStore(redis);
   const origin = 'https://acme.example';
   export const devices = new KnownDevices({ store, keys: ['${deviceKey.toString('hex')}'], origin });
-  export const attempts = new Lockout({ store, devices });
+  export const attempts = new Lockout({ store, devices, eventKey: '${eventKey}' });
   export const tokens = new AccessTokens({ store });
   export const factors = new SecondFactors({ store, issuer: 'Acme', origin, keys: ['${sealingKey.toString('hex')}'] });
   export const log = new LoginLog({ store });
@@ -57,7 +58,7 @@ beforeAll(async () => {
   store = redisStore(redis);
   const origin = 'https://acme.example';
   devices = new KnownDevices({ store, keys: [deviceKey], origin });
-  attempts = new Lockout({ store, devices });
+  attempts = new Lockout({ store, devices, eventKey });
   tokens = new AccessTokens({ store });
   factors = new SecondFactors({ store, issuer: 'Acme', origin, keys: [sealingKey] });
   log = new LoginLog({ store });
@@ -446,7 +447,7 @@ describe('audit', () => {
 });
 
 describe('the example of a module', () => {
-  const keys = { FACTOR_KEY: newKey(), DEVICE_KEY: newKey(), LOG_KEY: newKey() };
+  const keys = { FACTOR_KEY: newKey(), DEVICE_KEY: newKey(), EVENT_KEY: newKey(), LOG_KEY: newKey() };
   const { code: example } = transformSync(readFileSync('examples/operators/portcullis.config.ts', 'utf8'), {
     jsc: { parser: { syntax: 'typescript' }, target: 'es2023' },
   });

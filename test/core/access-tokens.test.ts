@@ -184,6 +184,7 @@ describe('issuing', () => {
       identifier: 'alice',
       account: undefined,
       subject: 'key',
+      told: 'told',
       startedAt: clock.now() * 1000,
     };
     login.count({ ...counted, giveBack: async () => {} });

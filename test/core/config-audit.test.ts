@@ -17,7 +17,6 @@ import {
   commonPasswords,
   formatAudit,
   hibpApi,
-  logAlerts,
   memoryStore,
   sessionOptions,
   type ConfigAuditOptions,

@@ -19,7 +19,14 @@ describe('the proof of a login', () => {
     const giveBack = async (): Promise<void> => {
       returned += 1;
     };
-    login.count({ identifier: 'alice', account: undefined, subject: 'key', startedAt: 7, giveBack });
+    login.count({
+      identifier: 'alice',
+      account: undefined,
+      subject: 'key',
+      told: 'told',
+      startedAt: 7,
+      giveBack,
+    });
     login.verifyPassword(alice, start);
     login.passFactor('otp');
     expect(returned).toBe(1);
@@ -64,7 +71,7 @@ describe('the proof of a login', () => {
 
   it.each<[string, (login: Login) => void]>([
     ['nothing', () => {}],
-    ['the lockout only', (login) => login.passLockout()],
+    ['the lockout only', (login) => login.passLockout('told')],
     ['the password only', (login) => login.verifyPassword(alice, start)],
     ['a factor only', (login) => login.passFactor('otp')],
     [
@@ -112,7 +119,13 @@ describe('the proof of a login', () => {
 
   it('shows nothing when it is printed (LOG-06)', () => {
     const login = proven();
-    const counted = { identifier: 'CANARY', account: undefined, subject: 'CANARY', startedAt: 1 };
+    const counted = {
+      identifier: 'CANARY',
+      account: undefined,
+      subject: 'CANARY',
+      told: 'told',
+      startedAt: 1,
+    };
     login.count({ ...counted, giveBack: async () => {} });
     const shown = [
       inspect(login, { depth: Infinity, showHidden: true }),
@@ -127,6 +140,7 @@ describe('a resumed login', () => {
   const resumed = {
     account: alice,
     subject: 'key',
+    told: 'told',
     startedAt: 7,
     methods: ['pwd'],
     provenAt: start,
@@ -181,7 +195,14 @@ describe('a password, once judged,', () => {
     const giveBack = async (): Promise<void> => {
       returned += 1;
     };
-    login.count({ identifier: 'alice', account: undefined, subject: 'key', startedAt: 7, giveBack });
+    login.count({
+      identifier: 'alice',
+      account: undefined,
+      subject: 'key',
+      told: 'told',
+      startedAt: 7,
+      giveBack,
+    });
     login.failPassword();
     expect(returned).toBe(0);
     expect(login.account).toBeUndefined();
@@ -189,7 +210,7 @@ describe('a password, once judged,', () => {
 
   it('reports an attempt that could not be given back, without an unhandled rejection', async () => {
     const login = new Login();
-    const counted = { identifier: 'alice', account: undefined, subject: 'key', startedAt: 7 };
+    const counted = { identifier: 'alice', account: undefined, subject: 'key', told: 'told', startedAt: 7 };
     login.count({ ...counted, giveBack: () => Promise.reject(new Error('away')) });
     login.verifyPassword(alice, start);
     await new Promise(setImmediate);

@@ -27,7 +27,7 @@ interface Setup {
 }
 
 function complete(ctx: AuthContext): void {
-  loginOf(ctx).passLockout();
+  loginOf(ctx).passLockout('told');
   passwordVerified(ctx, alice);
   loginOf(ctx).passFactor('otp');
 }
@@ -128,18 +128,18 @@ describe('issueToken lets through', () => {
 describe('issueToken refuses', () => {
   it.each<[string, (ctx: AuthContext) => unknown]>([
     ['nothing was proven', () => {}],
-    ['only the lockout was passed', (ctx) => loginOf(ctx).passLockout()],
+    ['only the lockout was passed', (ctx) => loginOf(ctx).passLockout('told')],
     [
       'the lockout was passed and the password not verified',
       (ctx) => {
-        loginOf(ctx).passLockout();
+        loginOf(ctx).passLockout('told');
         loginOf(ctx).passFactor('otp');
       },
     ],
     [
       'no factor step was passed',
       (ctx) => {
-        loginOf(ctx).passLockout();
+        loginOf(ctx).passLockout('told');
         passwordVerified(ctx, alice);
       },
     ],
@@ -153,7 +153,7 @@ describe('issueToken refuses', () => {
     [
       'a password was refused',
       (ctx) => {
-        loginOf(ctx).passLockout();
+        loginOf(ctx).passLockout('told');
         loginOf(ctx).failPassword();
         loginOf(ctx).passFactor('otp');
       },
@@ -279,12 +279,13 @@ describe('issueToken refuses', () => {
         if (isResumed) {
           const facts = { subject: 'x', methods: ['pwd'], provenAt: 1, handle: 'x', factors: 'x' };
           login.resume({ ...facts, account: alice, startedAt }, Date.now());
-          login.passLockout();
+          login.passLockout('told');
         } else {
           login.count({
             identifier: 'alice',
             account: undefined,
             subject: 'x',
+            told: 'told',
             startedAt,
             giveBack: async () => {},
           });
@@ -305,7 +306,7 @@ describe('issueToken refuses', () => {
   it('where the attempt could not be given back: no token before it is', async () => {
     const rig = mount({
       before: (ctx) => {
-        const counted = { identifier: 'alice', account: undefined, subject: 'x', startedAt: 1 };
+        const counted = { identifier: 'alice', account: undefined, subject: 'x', told: 'told', startedAt: 1 };
         loginOf(ctx).count({ ...counted, giveBack: () => Promise.reject(new StoreUnavailable('gone')) });
         passwordVerified(ctx, alice);
         loginOf(ctx).passFactor();
@@ -332,7 +333,14 @@ describe('issueToken tells', () => {
     const { id, access_token } = body as { id: string; access_token: string };
     expect(rig.events).toEqual([
       { name: 'token.issued', account: 'alice', token: id, scope: 'read', ...told },
-      { name: 'login.succeeded', account: 'alice', methods: ['pwd', 'otp'], token: id, ...told },
+      {
+        name: 'login.succeeded',
+        account: 'alice',
+        methods: ['pwd', 'otp'],
+        token: id,
+        subject: 'told',
+        ...told,
+      },
     ]);
     expect(JSON.stringify(rig.events)).not.toContain(access_token);
   });

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { bodyParser } from '@koa/bodyparser';
 import { describe, expect, it, jest } from '@jest/globals';
 import Koa from 'koa';
@@ -426,7 +427,7 @@ describe('lockout refuses', () => {
     [
       'after another lockout',
       async (ctx, next) => {
-        loginOf(ctx).passLockout();
+        loginOf(ctx).passLockout('told');
         await next();
       },
     ],
@@ -589,11 +590,18 @@ describe('lockout counts', () => {
   });
 });
 
+async function toldBy(core: Partial<LockoutOptions>): Promise<unknown> {
+  const rig = mount({ core });
+  await rig.fail(1, 'Tr0ub4dor&3');
+  return (rig.events[0] as { subject?: string }).subject;
+}
+
 describe('lockout tells', () => {
   it('each failure, the lock once, and each refusal, without the name (LCK-01, LOG-05)', async () => {
     const rig = mount();
-    const subject = keyHash('password', standardPolicy, 'identifier', 'c4nary');
     await rig.fail(10, 'c4nary');
+    const [{ subject = '' } = {}] = rig.events as { subject?: string }[];
+    expect(subject).toMatch(/^[0-9a-f]{64}$/);
     await rig.login('right', 'c4nary').expect(429);
     const failure = { name: 'login.failed', reason: 'wrong password', subject, ...told };
     expect(rig.events).toEqual([
@@ -602,6 +610,20 @@ describe('lockout tells', () => {
       { name: 'login.refused', reason: 'locked out', subject, ...told },
     ]);
     expect(JSON.stringify(rig.events)).not.toContain('c4nary');
+  });
+
+  it('a name by what nobody can guess who has the log alone: it may be a password (LOG-05)', async () => {
+    const eventKey = randomBytes(32);
+    const bare = keyHash('password', standardPolicy, 'identifier', 'tr0ub4dor&3');
+    const [one, other, same, random, random2] = [
+      await toldBy({ eventKey }),
+      await toldBy({ eventKey: randomBytes(32) }),
+      await toldBy({ eventKey: eventKey.toString('hex') }),
+      await toldBy({}),
+      await toldBy({}),
+    ];
+    expect(new Set([bare, one, other, random, random2]).size).toBe(5);
+    expect(one).toBe(same);
   });
 
   it('nothing of a right password', async () => {
@@ -694,6 +716,19 @@ describe('lockout rejects bad options', () => {
   });
 });
 
+describe('Lockout rejects a key that is none (CFG-05)', () => {
+  it.each([Buffer.alloc(32), Buffer.alloc(31, 'random?'), 'changeme', 'a'.repeat(64), 1, null])(
+    '%p',
+    (eventKey) => {
+      const wrong = (): Lockout => new Lockout({ store: memoryStore(), eventKey: eventKey as string });
+      expect(wrong).toThrow(
+        /^Lockout: option eventKey must be 32 random bytes, or those in base64 or hexadecimal, not /,
+      );
+      expect(wrong).not.toThrow(/changeme|aaaa/);
+    },
+  );
+});
+
 describe('Lockout rejects limits that cannot be meant (LCK-18)', () => {
   const store = memoryStore();
   it.each<[unknown, RegExp]>([
@@ -753,7 +788,7 @@ describe('Lockout rejects limits that cannot be meant (LCK-18)', () => {
     ],
     [
       { store, window: 60 },
-      /^Lockout: unknown option "window"; it takes store, limits, addressLimits, devices, deviceLimits$/,
+      /^Lockout: unknown option "window"; it takes store, limits, addressLimits, devices, deviceLimits, eventKey$/,
     ],
   ])('and other bad options %#', (options, message) => {
     expect(() => new Lockout(options as never)).toThrow(message);

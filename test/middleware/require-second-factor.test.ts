@@ -643,7 +643,7 @@ describe('requireSecondFactor refuses', () => {
   it('where the attempt of the password could not be given back', async () => {
     const rig = mount({
       before: (ctx, next) => {
-        const counted = { identifier: 'alice', account: undefined, subject: 'x', startedAt: 1 };
+        const counted = { identifier: 'alice', account: undefined, subject: 'x', told: 'told', startedAt: 1 };
         loginOf(ctx).count({ ...counted, giveBack: () => Promise.reject(new RangeError('a bug')) });
         passwordVerified(ctx, alice);
         return next();

@@ -274,7 +274,7 @@ describe('resumeLogin refuses', () => {
     [
       'a lockout',
       (ctx, next) => {
-        loginOf(ctx).passLockout();
+        loginOf(ctx).passLockout('told');
         return next();
       },
     ],
