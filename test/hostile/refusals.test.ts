@@ -18,9 +18,9 @@ import { loginApp, tokenFromCookie, type LoginApp } from '../rig/login-app.js';
 
 /** What a machine says of itself: paths, stacks, statements, scripts, libraries, addresses. */
 const ofTheMachine =
-  /node_modules|\/src\/|\/work\/|file:|\.[jt]s\b|\n\s+at |stack|SELECT|INSERT|portcullis_|EVALSHA|redis\.call|KEYS\[|ERR |TypeError|SyntaxError|Unexpected token|position \d|otplib|argon2|ioredis|kysely|simplewebauthn|co-body|koa|ECONN|10\.0\.0\.7|CANARY/i;
+  /node_modules|\/src\/|\/srv\/|file:|\.[jt]s\b|\n\s+at |stack|SELECT|INSERT|portcullis_|EVALSHA|redis\.call|KEYS\[|ERR |TypeError|SyntaxError|Unexpected token|position \d|otplib|argon2|ioredis|kysely|simplewebauthn|co-body|koa|ECONN|10\.0\.0\.7|CANARY/i;
 
-const canary = 'CANARY connect ECONNREFUSED 10.0.0.7:5432 at /work/src/db.ts: SELECT * FROM users';
+const canary = 'CANARY connect ECONNREFUSED 10.0.0.7:5432 at /srv/app/db.ts: SELECT * FROM users';
 const json = 'application/json';
 
 const parse = safeBody(bodyParser());
