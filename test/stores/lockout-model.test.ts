@@ -280,7 +280,7 @@ describe.each(kinds)('a lockout on %s', (kind) => {
       granted: false,
       busy: false,
       retryAfterSeconds: 59,
-      subject: expect.stringMatching(/^[0-9a-f]{64}$/),
+      told: expect.stringMatching(/^[0-9a-f]{64}$/),
       whose: 'account',
     });
     expect(await attempts.status('alice')).toMatchObject({ locked: true, failures: [10, 10, 10] });
@@ -374,7 +374,7 @@ describe.each(kinds)('a lockout on %s', (kind) => {
       granted: false,
       busy: false,
       retryAfterSeconds: 90,
-      subject: expect.stringMatching(/^[0-9a-f]{64}$/),
+      told: expect.stringMatching(/^[0-9a-f]{64}$/),
       whose: 'address',
     });
     expect(await fail(names('bob', { address: '192.0.2.2' }))).toBeDefined();
@@ -428,7 +428,7 @@ describe.each(kinds)('a lockout on %s', (kind) => {
     const attempt = await open();
     expect(attempt).toBeDefined();
     const since = (clock.now() - 60_000) * 1000;
-    expect(await attempts.check(attempt?.subject ?? '', since)).toEqual({
+    expect(await attempts.check(attempt?.subject ?? '', since)).toMatchObject({
       granted: true,
       lockedSince: false,
     });
@@ -447,9 +447,9 @@ describe.each(kinds)('a lockout on %s', (kind) => {
       retryAfterSeconds: 60,
     });
     clock.advance(60);
-    expect(await attempts.check(subject, before?.time ?? 0)).toEqual({ granted: true, lockedSince: true });
+    expect(await attempts.check(subject, before?.time ?? 0)).toMatchObject({ granted: true, lockedSince: true });
     const after = await open();
-    expect(await attempts.check(subject, after?.time ?? 0)).toEqual({ granted: true, lockedSince: false });
+    expect(await attempts.check(subject, after?.time ?? 0)).toMatchObject({ granted: true, lockedSince: false });
   });
 
   it('a login begun before a short lock is told apart for as long as it can be pending (LCK-15)', async () => {
@@ -461,7 +461,7 @@ describe.each(kinds)('a lockout on %s', (kind) => {
     clock.advance(1);
     for (let i = 0; i < 3; i += 1) await fail();
     clock.advance(298);
-    expect(await attempts.check(before?.subject ?? '', before?.time ?? 0)).toEqual({
+    expect(await attempts.check(before?.subject ?? '', before?.time ?? 0)).toMatchObject({
       granted: true,
       lockedSince: true,
     });
