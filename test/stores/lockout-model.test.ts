@@ -447,9 +447,15 @@ describe.each(kinds)('a lockout on %s', (kind) => {
       retryAfterSeconds: 60,
     });
     clock.advance(60);
-    expect(await attempts.check(subject, before?.time ?? 0)).toMatchObject({ granted: true, lockedSince: true });
+    expect(await attempts.check(subject, before?.time ?? 0)).toMatchObject({
+      granted: true,
+      lockedSince: true,
+    });
     const after = await open();
-    expect(await attempts.check(subject, after?.time ?? 0)).toMatchObject({ granted: true, lockedSince: false });
+    expect(await attempts.check(subject, after?.time ?? 0)).toMatchObject({
+      granted: true,
+      lockedSince: false,
+    });
   });
 
   it('a login begun before a short lock is told apart for as long as it can be pending (LCK-15)', async () => {
