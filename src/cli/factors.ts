@@ -1,10 +1,10 @@
-import { isAccount } from '../core/account.js';
 import { isSameAccount, resetFactors } from '../core/factor-reset.js';
 import type { FactorStatus } from '../core/factor-facts.js';
 import type { FactorStanding } from '../core/factor-standing.js';
 import { keepDeed } from './audit-trail.js';
 import type { Asked, Command, Outcome } from './command.js';
-import { Failure, Misuse } from './failure.js';
+import { Failure } from './failure.js';
+import { namedAccount } from './named-account.js';
 import { shown, shownTime, table } from './output.js';
 
 /** What an account has enrolled. A reset ends tokens and pending logins too, and is never without a record. */
@@ -15,8 +15,7 @@ export const factors: Command = {
   flags: ['reset', 'actor'],
   name: 'required',
   async run(asked: Asked): Promise<Outcome> {
-    const account = { id: asked.name ?? '' };
-    if (!isAccount(account)) throw new Misuse('an account has 1 to 255 bytes');
+    const account = namedAccount(asked);
     const secondFactors = asked.config.need('factors', 'factors');
     const [status, standing] = await Promise.all([
       secondFactors.status(account),

@@ -1,8 +1,8 @@
-import { isAccount } from '../core/account.js';
 import type { ListedToken } from '../core/token-record.js';
 import { keepDeed, keptLine } from './audit-trail.js';
 import type { Asked, Command, Outcome } from './command.js';
 import { Failure, Misuse } from './failure.js';
+import { namedAccount } from './named-account.js';
 import { shown, shownTime, table } from './output.js';
 
 /** Lists what an account is logged in by, and ends it. A token's id opens nothing. */
@@ -13,8 +13,7 @@ export const tokens: Command = {
   name: 'required',
   async run(asked: Asked): Promise<Outcome> {
     const { config, flags } = asked;
-    const account = { id: asked.name ?? '' };
-    if (!isAccount(account)) throw new Misuse('an account has 1 to 255 bytes');
+    const account = namedAccount(asked);
     if (flags.revoke !== undefined && flags['revoke-all'] === true)
       throw new Misuse('--revoke and --revoke-all exclude each other');
     const accessTokens = config.need('tokens', 'tokens');

@@ -52,6 +52,13 @@ export const deviceMs = 90 * 86_400_000;
 /** Beyond it the one that logged in longest ago is new again. */
 const mostDevices = 20;
 
+/** From how many sources these came, as far as they say one. */
+export function countSources(
+  stamped: readonly (readonly [stamp: number, source: string, ...unknown[]])[],
+): number {
+  return new Set(stamped.map(([, source]) => source).filter((source) => source !== '')).size;
+}
+
 /** The longest window: what is older counts nowhere. */
 function longestMs(limits: WatchLimits): number {
   return Math.max(...Object.values(limits).map(({ withinMs }) => withinMs));

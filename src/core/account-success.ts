@@ -1,5 +1,5 @@
 import { addressNetwork } from './address-source.js';
-import type { AccountState, Look, SeenDevice, Step } from './account-state.js';
+import { countSources, type AccountState, type Look, type SeenDevice, type Step } from './account-state.js';
 import type { Alert } from './alert.js';
 import { alertOn } from './watch-alert.js';
 import { isWithin } from './watch-episode.js';
@@ -51,7 +51,7 @@ function seeGuessed(state: AccountState, sign: Sign, { subject, time, limits }: 
       until: time,
       count: counts.length,
       accounts: 1,
-      sources: new Set(counts.map(([, source]) => source).filter((source) => source !== '')).size,
+      sources: countSources(counts),
     },
     { account: login.account, detail: sign.seen.requestId },
   );

@@ -1,4 +1,5 @@
 import {
+  countSources,
   isEmpty,
   lifetimeMs,
   pruned,
@@ -92,13 +93,12 @@ function countFailures(
 ): Required<Counted> {
   const guesses = failures.filter(([stamp]) => isWithin(stamp, time, withinMs));
   const refused = refusals.filter((stamp) => isWithin(stamp, time, withinMs));
-  const sources = new Set(guesses.map(([, source]) => source).filter((source) => source !== ''));
   return {
     since: Math.min(time, ...guesses.map(([stamp]) => stamp), ...refused),
     until: time,
     count: Math.max(guesses.length + refused.length, 1),
     accounts: 1,
-    sources: sources.size,
+    sources: countSources(guesses),
   };
 }
 
@@ -117,7 +117,7 @@ function seeFactor(before: AccountState, sign: Sign, { limits, subject, time }: 
     until: time,
     count: Math.max(counted.length, 1),
     accounts: 1,
-    sources: new Set(counted.map(([, source]) => source).filter((source) => source !== '')).size,
+    sources: countSources(counted),
   });
   return {
     state: { ...state, episodes: { ...state.episodes, password_known: [alert.since, time] } },

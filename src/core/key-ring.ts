@@ -1,4 +1,5 @@
 import { createCipheriv, createDecipheriv, createHash, randomBytes } from 'node:crypto';
+import type { Rule } from './options.js';
 
 const keyBytes = 32;
 const nonceBytes = 12;
@@ -74,11 +75,16 @@ export function readKeys(owner: string, keys: unknown): readonly Buffer[] {
   return (keys as unknown[]).map((given, index) => {
     const key = readKey(given);
     if (key !== null) return key;
-    throw new TypeError(
-      `${owner}: keys[${index}] must be 32 random bytes, or those in base64 or hexadecimal`,
-    );
+    throw new TypeError(`${owner}: keys[${index}] must be ${keyRule.demand}`);
   });
 }
+
+/** The rule for an option that is one key. */
+export const keyRule: Rule = {
+  demand: '32 random bytes, or those in base64 or hexadecimal',
+  accepts: (given) => readKey(given) !== null,
+  secret: true,
+};
 
 /** Null for what is no key. */
 export function readKey(given: unknown): Buffer | null {

@@ -2,9 +2,9 @@ import { limitList, readLimits, type LockoutLimit } from './attempt-limits.js';
 import { randomBytes } from 'node:crypto';
 import { attemptStoreMethods, type AttemptStore } from './attempt-store.js';
 import type { AttemptLimit } from './attempt-window.js';
-import { readKey, type FactorKey } from './key-ring.js';
+import { keyRule, readKey, type FactorKey } from './key-ring.js';
 import { knownDevices, type KnownDevices } from './known-devices.js';
-import { offering, readOptions, required, type Rule } from './options.js';
+import { offering, readOptions, required } from './options.js';
 
 export interface LockoutOptions {
   /** Where attempts are counted: `memoryStore()` for one process, `redisStore(redis)` or `sqlStore(kysely)` for several. */
@@ -57,12 +57,6 @@ export interface LockoutSettings {
   readonly eventKey: Buffer;
 }
 
-const key: Rule = {
-  demand: '32 random bytes, or those in base64 or hexadecimal',
-  accepts: (given) => readKey(given) !== null,
-  secret: true,
-};
-
 /** @throws {TypeError} on an unknown option, a wrong value, or limits out of order. */
 export function readLockoutOptions(given: LockoutOptions): LockoutSettings {
   const {
@@ -91,7 +85,7 @@ export function readLockoutOptions(given: LockoutOptions): LockoutSettings {
     },
     devices: knownDevices,
     deviceLimits: limitList,
-    eventKey: key,
+    eventKey: keyRule,
   });
   if (devices === undefined && ofDevices !== undefined)
     throw new TypeError('Lockout: option deviceLimits needs option devices');

@@ -1,5 +1,5 @@
 import { createHmac } from 'node:crypto';
-import { readKey } from './key-ring.js';
+import { keyRule, readKey } from './key-ring.js';
 import type { LogFacts } from './log-entry.js';
 import { logKeysOf, previousOf, readLogRecord, writeLogRecord } from './log-record.js';
 import { logKeys, type LogHead, type NewStoredEntry, type StoredEntry } from './log-store.js';
@@ -18,7 +18,7 @@ export class LogChain {
   constructor(key: unknown) {
     const read = readKey(key);
     if (read === null) {
-      throw new TypeError('LoginLog: chain.key must be 32 random bytes, or those in base64 or hexadecimal');
+      throw new TypeError(`LoginLog: chain.key must be ${keyRule.demand}`);
     }
     this.#key = read;
   }
